@@ -1,0 +1,116 @@
+"""vmops: virtual machines on any cloud through one Protocol.
+
+`SupportsVMOps` and `Status` are all a consumer needs; `VMOps` is the Protocol over every installed
+backend. Names are loaded on first use, so importing vmops imports no SDK and nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vmops.protocol import Status, SupportsVMOps
+
+if TYPE_CHECKING:
+    from vmops.backend import (
+        VM,
+        Backend,
+        Bucket,
+        Failed,
+        Fault,
+        Limit,
+        Next,
+        Pending,
+        Progress,
+        Ref,
+        State,
+        StopMode,
+        Succeeded,
+        Tags,
+        Target,
+    )
+    from vmops.clock import Clock, SystemClock, VirtualClock
+    from vmops.facade import Result, VMOps, machine
+    from vmops.operation import Action, Handle, Operation
+    from vmops.params import LocalOnly, Params, Secret, Settings
+    from vmops.plugins import Event, hookimpl
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "backend": (
+        "VM",
+        "Backend",
+        "Bucket",
+        "Failed",
+        "Fault",
+        "Limit",
+        "Next",
+        "Pending",
+        "Progress",
+        "Ref",
+        "State",
+        "StopMode",
+        "Succeeded",
+        "Tags",
+        "Target",
+    ),
+    "clock": ("Clock", "SystemClock", "VirtualClock"),
+    "facade": ("Result", "VMOps", "machine"),
+    "operation": ("Action", "Handle", "Operation"),
+    "params": ("LocalOnly", "Params", "Secret", "Settings"),
+    "plugins": ("Event", "hookimpl"),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "VM",
+    "Action",
+    "Backend",
+    "Bucket",
+    "Clock",
+    "Event",
+    "Failed",
+    "Fault",
+    "Handle",
+    "Limit",
+    "LocalOnly",
+    "Next",
+    "Operation",
+    "Params",
+    "Pending",
+    "Progress",
+    "Ref",
+    "Result",
+    "Secret",
+    "Settings",
+    "State",
+    "Status",
+    "StopMode",
+    "Succeeded",
+    "SupportsVMOps",
+    "SystemClock",
+    "Tags",
+    "Target",
+    "VMOps",
+    "VirtualClock",
+    "hookimpl",
+    "machine",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562: any public name)
+    """Load a public name from its module on first use."""
+    try:
+        module = import_module(f"vmops.{_MODULE_OF[name]}")
+    except KeyError:
+        msg = f"module 'vmops' has no attribute {name!r}"
+        raise AttributeError(msg) from None
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,334 @@
+"""The author's contract: what a plugin writes to add a cloud.
+
+A backend is five verbs and one question. Verbs return at once with a handle (a few strings);
+`describe` looks at many VMs in one call. Looking before acting, waiting, retrying, rate limits,
+idempotency tokens, tags and the journal are the core's work, so a plugin holds none of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
+
+from vmops.clock import Clock, SystemClock
+from vmops.errors import CloudError
+from vmops.operation import Handle, Operation
+from vmops.params import Params, Settings
+
+__all__ = [
+    "VM",
+    "Backend",
+    "Bucket",
+    "Failed",
+    "Fault",
+    "Limit",
+    "Next",
+    "Pending",
+    "Progress",
+    "Ref",
+    "State",
+    "StopMode",
+    "Succeeded",
+    "Tags",
+    "Target",
+]
+
+S = TypeVar("S", bound=Settings)
+P = TypeVar("P", bound=Params)
+
+StopMode = Literal["release", "keep"]
+
+
+class State(enum.StrEnum):
+    """The seven states every cloud's states map to."""
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    DELETING = "deleting"
+    FAILED = "failed"
+
+    __hash__ = str.__hash__
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What is written on a VM, in the call that creates it, to prove whose it is.
+
+    Args:
+        owner: The install id of the vmops that made it, or `none` where there is no journal.
+        vm: The VM's name.
+        token: The idempotency token of the create.
+        expires: Epoch seconds after which it may be reaped; 0 is never.
+        sequence: A number that only grows within one journal; shows a restored backup.
+    """
+
+    owner: str
+    vm: str
+    token: str
+    expires: int = 0
+    sequence: int = 0
+
+    def to_dict(self) -> dict[str, str]:
+        """The tags as lower-case keys and values that every cloud takes as tags or labels."""
+        return {
+            "vmops-owner": self.owner,
+            "vmops-vm": self.vm,
+            "vmops-token": self.token,
+            "vmops-expires": str(self.expires),
+            "vmops-sequence": str(self.sequence),
+        }
+
+    @classmethod
+    def from_dict(cls, tags: Mapping[str, str]) -> Tags | None:
+        """The ownership among a VM's tags, or None where vmops did not make it."""
+        try:
+            return cls(
+                owner=tags["vmops-owner"],
+                vm=tags["vmops-vm"],
+                token=tags["vmops-token"],
+                expires=int(tags["vmops-expires"]),
+                sequence=int(tags["vmops-sequence"]),
+            )
+        except (KeyError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Which VM is asked about: by the name in our tag, or by the cloud's own id where known."""
+
+    name: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VM:
+    """A VM as its cloud sees it now.
+
+    Args:
+        name: Our name for it.
+        state: One of the seven states. An explicit ABSENT is proof that it is gone; a VM that a
+            description leaves out may just not be visible yet.
+        id: The cloud's own id.
+        holds_compute: Whether a stopped VM still holds (and bills) its compute.
+        started: Epoch seconds of its present boot, where the cloud tells.
+        operation: Id of the operation its own record names last, where the cloud keeps one.
+        tags: Whose it is; None if vmops did not make it.
+        info: `privateIp`, `publicIp` and backend extras for the result of a wait.
+        error: Why it is FAILED (or stopped or vanished by itself), where the cloud tells.
+    """
+
+    name: str
+    state: State
+    id: str = ""
+    holds_compute: bool = False
+    started: float | None = None
+    operation: str = ""
+    tags: Tags | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+    error: CloudError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target(Generic[P]):
+    """The VM that a verb acts on, with what the caller asked for.
+
+    Args:
+        vm: The VM as last described (ABSENT for a create).
+        params: The caller's parameters, typed.
+        tags: For a create: to be written on the VM in the same call.
+    """
+
+    vm: VM
+    params: P
+    tags: Tags | None = None
+
+    @property
+    def name(self) -> str:
+        """Our name for the VM."""
+        return self.vm.name
+
+    @property
+    def id(self) -> str:
+        """The cloud's id of the VM; empty before it exists."""
+        return self.vm.id
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The operation goes on; `retry_after` is the provider's own hint in seconds."""
+
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The operation is over and done; `info` is added to the result."""
+
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The operation is over and failed."""
+
+    error: CloudError
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The first phase of a two-phase restart is over: the core may begin the second."""
+
+
+Progress = Pending | Succeeded | Failed | Next
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A token bucket as clouds publish them: `burst` at once, then `per_second`."""
+
+    burst: float
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The budget of one class of calls.
+
+    Args:
+        requests: Tokens spent by a call, whatever it carries.
+        items: Tokens spent by each VM in a call, where the cloud counts those too.
+        batch: The most VMs one call may carry.
+    """
+
+    requests: Bucket | None = None
+    items: Bucket | None = None
+    batch: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a provider said when it refused, read off an SDK's exception.
+
+    Args:
+        code: The provider's own error code, looked up in `Backend.error_codes`.
+        message: The provider's words, free of secrets.
+        request_id: The provider's id of the request.
+        retry_after: Seconds the provider asks to wait.
+    """
+
+    code: str
+    message: str
+    request_id: str = ""
+    retry_after: float | None = None
+
+
+class Backend(ABC, Generic[S, P]):
+    """One cloud, as one connection to it: subclass with your Settings and Params.
+
+    `class MyCloud(Backend[MySettings, MyParams])` is instantiated once per distinct settings, and
+    used from many threads at once. Import the SDK inside `__init__` or later, never at the top of a
+    module. Let SDK exceptions pass out of every method: `explain` and `error_codes` say what
+    they mean, in one place.
+
+    Where the API takes many VMs in one call, define any of `provision_many(vms, token)`,
+    `start_many(vms, token)`, `stop_many(vms, token, mode)`, `restart_many(vms, token)` and
+    `deprovision_many(vms, token)` as well: each returns a handle or a CloudError per VM, in the order
+    given. `provision_many` gets VMs whose requests are equal but for the name and makes all or none.
+    """
+
+    name: ClassVar[str]
+    """The backend's name: lower case, the same as its entry point."""
+    settings_type: ClassVar[type[Settings]]
+    params_type: ClassVar[type[Params]]
+    vm_name: ClassVar[str] = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
+    """Regular expression that a VM's name must match as a whole."""
+    error_codes: ClassVar[Mapping[str, type[CloudError]]] = {}
+    """Provider code -> our error. A code that is not here becomes a plain CloudError."""
+
+    clock: Clock = SystemClock()
+    horizon: float = 60.0
+    """Seconds within which a VM may still be invisible after a create (eventual consistency)."""
+    poll_interval: float = 1.0
+    """Seconds: the shortest time between two polls of this connection."""
+    poll_timeout: float = 300.0
+    """Seconds a wait lasts unless `pollTimeout` says otherwise."""
+    limits: Mapping[str, Limit] = {}
+    """Class of calls (a verb's name, `describe` or `poll`) -> its budget."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Read the Settings and Params off the subclass's generic arguments."""
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            arguments = [a for a in get_args(base) if isinstance(a, type)]
+            for argument in arguments:
+                if issubclass(argument, Settings):
+                    cls.settings_type = argument
+                elif issubclass(argument, Params):
+                    cls.params_type = argument
+
+    def __init__(self, settings: S) -> None:
+        """Keep the settings. Nothing is asked of the cloud before the first verb."""
+        self.settings = settings
+
+    @abstractmethod
+    def account(self) -> str:
+        """The identity this connection proved: account, subscription, project. Cached by the core.
+
+        A URL of another account is refused, and absence is believed only under a proved account.
+        """
+
+    @abstractmethod
+    def describe(self, refs: Sequence[Ref] | None) -> Iterable[VM]:
+        """These VMs as they are now, in as few calls as the cloud allows; None is all of ours.
+
+        A VM that is left out counts as absent (or not visible yet, within the horizon). Give an
+        explicit ABSENT only for a VM that the cloud says is gone.
+        """
+
+    @abstractmethod
+    def provision(self, vm: Target[P], token: str) -> Handle:
+        """Ask for a new VM, tagged with `vm.tags`, all that belongs to it deleted along with it.
+
+        The same token must never make a second VM. `handle["vmId"]` is the new VM's id.
+        """
+
+    @abstractmethod
+    def start(self, vm: Target[P], token: str) -> Handle:
+        """Ask a stopped VM to run."""
+
+    @abstractmethod
+    def stop(self, vm: Target[P], token: str, mode: StopMode) -> Handle:
+        """Ask a VM to shut down; `release` gives its compute back, `keep` holds it."""
+
+    @abstractmethod
+    def restart(self, vm: Target[P], token: str) -> Handle:
+        """Ask a running VM to boot again; with two phases, ask it to stop (`restart_phases`)."""
+
+    @abstractmethod
+    def deprovision(self, vm: Target[P], token: str) -> Handle:
+        """Ask for the VM and all that was created for it to be deleted."""
+
+    def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:  # noqa: ARG002
+        """How operations stand, by operation id; those left out are judged by their VM's state.
+
+        Leave out an operation that the cloud has forgotten. Return within `timeout` seconds.
+        """
+        return {}
+
+    def restart_phases(self, vm: Target[P]) -> int:  # noqa: ARG002
+        """2 where `restart` only stops the VM and the core must start it again, else 1."""
+        return 1
+
+    def explain(self, error: Exception) -> Fault | None:  # noqa: ARG002
+        """What an SDK's exception says; None for one that is a bug and must pass through."""
+        return None
+
+    def close(self) -> None:
+        """Let go of sockets and files; the connection is not used again."""

@@ -1,0 +1,272 @@
+"""One connection to one cloud: every call to a Backend goes through here.
+
+Errors are translated by the backend's own table, calls wait for their rate limit and coalesce, and
+transient failures of a verb are repeated here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from vmops.backend import (
+    VM,
+    Backend,
+    Failed,
+    Limit,
+    Next,
+    Pending,
+    Progress,
+    Ref,
+    State,
+    StopMode,
+    Succeeded,
+    Target,
+)
+from vmops.batching import Batcher, Limiter
+from vmops.errors import CloudError, Throttled, TransientError, Unavailable, VMOpsError
+from vmops.operation import Action, Handle, Operation
+from vmops.params import LocalOnly, as_text
+from vmops.semantics import judge
+
+__all__ = ["Connection", "vm_info"]
+
+T = TypeVar("T")
+
+_WORKERS: Final = 16
+"""Calls in flight at once where the cloud takes one VM per call."""
+_SEND_BUDGET: Final = 60.0
+"""Seconds for which a verb is repeated while the cloud gives no definite answer."""
+_BACKOFF: Final = (0.5, 15.0)
+
+
+class Connection:
+    """A backend with its limits, batches and proved account.
+
+    Args:
+        backend: The plugin's backend, made for one value of its settings.
+        owner: Our install id: of two VMs with one name, ours is meant.
+    """
+
+    def __init__(self, backend: Backend[Any, Any], owner: str) -> None:
+        """Ask nothing of the cloud yet."""
+        self.backend = backend
+        self.clock = backend.clock
+        self.scope = _scope(backend)
+        self._owner = owner
+        self._limiters: dict[str, Limiter] = {}
+        self._looks: Batcher[Ref, VM | None] = Batcher(self._describe, self.limiter("describe"))
+        self._account: str | None = None
+        self._lock = threading.Lock()
+
+    def account(self) -> str:
+        """The identity this connection proved, asked for once."""
+        if self._account is None:
+            with self._lock:
+                if self._account is None:
+                    self._account = self._call(self.backend.account)
+        return self._account
+
+    def limiter(self, kind: str) -> Limiter:
+        """The budget of one class of calls."""
+        if kind not in self._limiters:
+            limit = self.backend.limits.get(kind, Limit())
+            self._limiters[kind] = Limiter(limit, self.clock)
+        return self._limiters[kind]
+
+    def look(self, refs: Sequence[Ref]) -> list[VM | None | Exception]:
+        """These VMs as they are now, None where the cloud shows none; coalesced with others."""
+        return self._looks.submit(refs)
+
+    def look_patiently(self, refs: Sequence[Ref]) -> list[VM | None | Exception]:
+        """The same, repeated while the cloud gives no answer: a verb must know before it acts."""
+        give_up = self.clock.now() + _SEND_BUDGET
+        pauses = _pauses()
+        while True:
+            seen = self.look(refs)
+            trouble = next((vm for vm in seen if isinstance(vm, TransientError)), None)
+            if trouble is None:
+                return seen
+            self._pause(trouble, pauses, give_up)
+
+    def list_vms(self) -> list[VM]:
+        """Every VM that carries vmops tags, whoever's it is."""
+        return list(self._call(lambda: list(self.backend.describe(None))))
+
+    def can_send_many(self, action: Action) -> bool:
+        """Whether the cloud takes many VMs in one call of this verb."""
+        return getattr(self.backend, f"{action.value}_many", None) is not None
+
+    def send(
+        self,
+        action: Action,
+        targets: Sequence[Target[Any]],
+        tokens: Sequence[str],
+        mode: StopMode,
+    ) -> list[Handle | Exception]:
+        """A handle, or what went wrong, for `action` on each target.
+
+        Args:
+            action: The verb.
+            targets: The VMs. Where the cloud takes many in one call, they leave as one call.
+            tokens: One idempotency token per target; one call carries the first.
+            mode: For stop.
+        """
+        extra = (mode,) if action is Action.STOP else ()
+        if self.can_send_many(action):
+            many = getattr(self.backend, f"{action.value}_many")
+            return self._send_many(action, lambda: many(targets, tokens[0], *extra), len(targets))
+        one = getattr(self.backend, action.value)
+
+        def send_one(target: Target[Any], token: str) -> Handle | Exception:
+            try:
+                handle: Handle = self._sending(action, lambda: one(target, token, *extra))
+            except Exception as exc:  # noqa: BLE001  (each member's failure is its own)
+                return exc
+            return handle
+
+        if len(targets) == 1:
+            return [send_one(targets[0], tokens[0])]
+        with ThreadPoolExecutor(min(_WORKERS, len(targets))) as pool:
+            return list(pool.map(send_one, targets, tokens))
+
+    def _send_many(
+        self, action: Action, call: Callable[[], Sequence[Handle | Exception]], count: int
+    ) -> list[Handle | Exception]:
+        try:
+            return list(self._sending(action, call, prepaid=True))
+        except Exception as exc:  # noqa: BLE001  (every member meets it)
+            return [exc] * count
+
+    def _sending(self, action: Action, call: Callable[[], T], *, prepaid: bool = False) -> T:
+        """Repeat a verb until there is a definite answer; same request, same token."""
+        limiter = self.limiter(action.value)
+        give_up = self.clock.now() + _SEND_BUDGET
+        pauses = _pauses()
+        while True:
+            if not prepaid:
+                limiter.wait_for_request()
+            prepaid = False
+            try:
+                answer = self._call(call)
+            except TransientError as exc:
+                if isinstance(exc, Throttled):
+                    limiter.throttled(exc.retry_after)
+                elif action is Action.RESTART:
+                    raise  # a reboot that may have happened is never asked for twice
+                self._pause(exc, pauses, give_up)
+            else:
+                limiter.accepted()
+                return answer
+
+    def _pause(self, error: TransientError, pauses: Iterator[float], give_up: float) -> None:
+        pause = max(next(pauses), error.retry_after or 0.0)
+        if self.clock.now() + pause > give_up:
+            raise error
+        self.clock.sleep(pause)
+
+    def progress(self, operations: Sequence[Operation], timeout: float) -> dict[str, Progress]:
+        """How operations stand, by id: the cloud's word where it has one, else the VM's state."""
+        progress = self._polled(operations, timeout)
+        asked = [
+            o for o in operations if not isinstance(progress.get(o.id), Pending | Failed | Next)
+        ]
+        seen = self.look([Ref(o.vm, o.vm_id) for o in asked]) if asked else []
+        now, horizon = self.clock.now(), self.backend.horizon
+        for operation, vm in zip(asked, seen, strict=True):
+            step = progress.get(operation.id)
+            if isinstance(vm, Exception):
+                if step is None:
+                    raise vm
+                continue  # the operation is known to have succeeded; only its extras are missing
+            if step is None:
+                step = judge(operation, vm, now, horizon)
+            if isinstance(step, Succeeded):
+                known = {"vmName": operation.vm, "vmId": operation.vm_id}
+                step = Succeeded({**known, **step.info, **(vm_info(vm) if vm else {})})
+            progress[operation.id] = step
+        return progress
+
+    def _polled(self, operations: Sequence[Operation], timeout: float) -> dict[str, Progress]:
+        if type(self.backend).poll is Backend.poll:
+            return {}
+        limiter = self.limiter("poll")
+        limiter.wait_for_request()
+        try:
+            return dict(self._call(lambda: self.backend.poll(operations, timeout)))
+        except Throttled as exc:
+            limiter.throttled(exc.retry_after)
+            raise
+
+    def close(self) -> None:
+        """Let go of the backend's sockets and files."""
+        self.backend.close()
+
+    def _describe(self, refs: Sequence[Ref]) -> list[VM | None]:
+        wanted = list(dict.fromkeys(refs))
+        try:
+            seen = self._call(lambda: list(self.backend.describe(wanted)))
+        except Throttled as exc:
+            self.limiter("describe").throttled(exc.retry_after)
+            raise
+        by_name: dict[str, VM] = {}
+        for vm in seen:
+            if vm.name not in by_name or self._rank(vm) > self._rank(by_name[vm.name]):
+                by_name[vm.name] = vm
+        by_id = {vm.id: vm for vm in seen}
+        return [by_id.get(ref.id) if ref.id else by_name.get(ref.name) for ref in refs]
+
+    def _rank(self, vm: VM) -> tuple[bool, bool, float]:
+        ours = vm.tags is not None and vm.tags.owner == self._owner
+        return vm.state is not State.ABSENT, ours, vm.started or 0.0
+
+    def _call(self, call: Callable[[], T]) -> T:
+        """One call to the backend, its exceptions translated by the backend's own table."""
+        try:
+            return call()
+        except VMOpsError:
+            raise
+        except Exception as exc:
+            error = self._translated(exc)
+            if error is None:
+                raise
+            raise error from exc
+
+    def _translated(self, exc: Exception) -> CloudError | None:
+        fault = self.backend.explain(exc)
+        if fault is not None:
+            kind = self.backend.error_codes.get(fault.code, CloudError)
+            return kind(
+                fault.message,
+                provider_code=fault.code,
+                request_id=fault.request_id,
+                retry_after=fault.retry_after,
+            )
+        if isinstance(exc, (ConnectionError, TimeoutError)):
+            return Unavailable(f"{self.backend.name}: no answer: {exc!r}")
+        return None
+
+
+def vm_info(vm: VM) -> dict[str, Any]:
+    """What a result says of a VM: its name and id, and what the backend adds."""
+    return {"vmName": vm.name, "vmId": vm.id, **vm.info}
+
+
+def _pauses() -> Iterator[float]:
+    pause, longest = _BACKOFF
+    while True:
+        yield pause * (0.5 + random.random())  # noqa: S311  (jitter, not cryptography)
+        pause = min(pause * 2, longest)
+
+
+def _scope(backend: Backend[Any, Any]) -> Mapping[str, str]:
+    """The settings an operation's URL carries: those that differ from the default and may travel."""
+    fields = type(backend.settings).model_fields
+    local = {name for name, field in fields.items() if LocalOnly in field.metadata}
+    values = backend.settings.model_dump(
+        mode="json", by_alias=True, exclude=local, exclude_defaults=True, exclude_none=True
+    )
+    return {key: as_text(value) for key, value in values.items()}

@@ -1,0 +1,437 @@
+"""`VMOps`: the Protocol over every installed backend. The rim where dicts and Status are made."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Final
+
+from vmops.backend import VM, State
+from vmops.connection import vm_info
+from vmops.dispatch import Dispatcher, Line
+from vmops.errors import CloudError, InvalidParams, JournalError, Problem, VMOpsError
+from vmops.journal import Journal
+from vmops.operation import Action, Operation
+from vmops.params import Bound
+from vmops.planning import Answer
+from vmops.plugins import Registry
+from vmops.protocol import Status
+from vmops.tracker import End, Outcome, Tracker, Wait
+
+__all__ = ["Machine", "Result", "VMOps", "machine"]
+
+_log = logging.getLogger("vmops")
+
+_DEFAULT: Final = "default"
+_SETUP: Final = frozenset({Action.PROVISION, Action.START, Action.RESTART})
+_ENDS: Final = {
+    End.SUCCEEDED: Status.SUCCEEDED,
+    End.FAILED: Status.FAILED,
+    End.TIMED_OUT: Status.TIMED_OUT,
+}
+_VERBS: Final = {
+    "vm_provision": Action.PROVISION,
+    "vm_start": Action.START,
+    "vm_stop": Action.STOP,
+    "vm_restart": Action.RESTART,
+    "vm_deprovision": Action.DEPROVISION,
+}
+
+
+class Result(dict[str, Any]):
+    """What a method returns beside its Status: `{}` on failure, and then `error` says why."""
+
+    error: Exception | None = None
+
+    @classmethod
+    def failure(cls, error: Exception | None) -> Result:
+        """An empty result that carries its cause."""
+        result = cls()
+        result.error = error
+        return result
+
+
+class VMOps:
+    """Virtual machines on any installed backend, through the seven methods of `SupportsVMOps`.
+
+    Args:
+        config: `backend`, that backend's settings, and defaults for params. LocalOnly settings
+            (endpoints, credentials, paths) can be given here or in the environment only.
+        status: Another enum with the same names (MLOS's own) to answer with.
+        journal: A file's path or a SQLAlchemy URL; None for no journal, which gives up crash
+            safety. By default `VMOPS_JOURNAL`, else a file in the user's state folder.
+        registry: Where backends come from; the installed plugins by default.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        *,
+        status: type[enum.Enum] = Status,
+        journal: str | os.PathLike[str] | None = _DEFAULT,
+        registry: Registry | None = None,
+    ) -> None:
+        """Import no SDK, open no file, call no cloud."""
+        if registry is None:
+            registry = Registry()
+            registry.load_observers()
+        self.registry = registry
+        self._status = {ours: status[ours.name] for ours in Status}
+        opener = None if journal is None else partial(_open_journal, journal)
+        self._dispatcher = Dispatcher(config or {}, registry, opener)
+
+    def vm_provision(self, params: Mapping[str, Any]) -> tuple[Any, Result]:
+        """Ask for a VM to exist and run; PENDING, or SUCCEEDED if it runs already.
+
+        Raises:
+            InvalidParams: Before anything is asked of a cloud, as in every method.
+        """
+        return self._submit(Action.PROVISION, params)
+
+    def vm_start(self, params: Mapping[str, Any]) -> tuple[Any, Result]:
+        """Ask a stopped VM to run; SUCCEEDED if it runs already."""
+        return self._submit(Action.START, params)
+
+    def vm_stop(self, params: Mapping[str, Any]) -> tuple[Any, Result]:
+        """Ask a VM to shut down; its compute is released unless `stopMode="keep"`."""
+        return self._submit(Action.STOP, params)
+
+    def vm_deallocate(self, params: Mapping[str, Any]) -> tuple[Any, Result]:
+        """Ask a VM to shut down and release its compute."""
+        kept = _without(params, "stopMode", "stop_mode")
+        return self._submit(Action.STOP, {**kept, "stopMode": "release"})
+
+    def vm_restart(self, params: Mapping[str, Any]) -> tuple[Any, Result]:
+        """Ask a running VM to shut down and boot again."""
+        return self._submit(Action.RESTART, params)
+
+    def vm_deprovision(self, params: Mapping[str, Any]) -> tuple[Any, Result]:
+        """Ask for a VM, and all that was created for it, to be deleted; SUCCEEDED if it is gone.
+
+        With `deprovisionMode="deallocate"` it is stopped and its compute released instead.
+        """
+        return self._submit(Action.DEPROVISION, params)
+
+    def wait_vm_operation(self, params: Mapping[str, Any]) -> tuple[Any, Result]:
+        """Wait for the operation named by `asyncResultsUrl`, at most `pollTimeout` seconds.
+
+        Without `asyncResultsUrl` the answer is PENDING. SUCCEEDED brings `startTime`, `endTime`,
+        `durationSeconds`, `vmName`, `vmId` and what the backend adds; TIMED_OUT ends nothing.
+
+        Raises:
+            InvalidURL: The URL is malformed, or not allowed by local settings.
+        """
+        if not _url(params):
+            return self._status[Status.PENDING], Result(params)
+        return self._wait_one(params, None)
+
+    def wait_vm_deployment(
+        self,
+        is_setup: bool,  # noqa: FBT001  (the Protocol's own signature)
+        params: Mapping[str, Any],
+    ) -> tuple[Any, Result]:
+        """Wait until the VM runs (`is_setup`) or is gone, by URL or by its state alone."""
+        return self._wait_one(params, is_setup)
+
+    def run_many(
+        self, verb: str, params_list: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, Any, Result]]:
+        """The answers to one verb on many VMs: `(index, status, result)` as each is there.
+
+        Args:
+            verb: A method's name, such as `vm_provision` or `provision`.
+            params_list: One params dict per VM. All are checked before the first call.
+        """
+        bound = self._bind_many(_action(verb), params_list)
+        return self._run(bound)
+
+    def wait_many(
+        self, params_list: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, Any, Result]]:
+        """The ends of many operations: `(index, status, result)` as each ends.
+
+        Args:
+            params_list: Results of verbs, or any dicts with `asyncResultsUrl`.
+        """
+        waits: dict[int, tuple[Line, Wait]] = {}
+        unproved: dict[int, Exception | None] = {}
+        for index, params in enumerate(params_list):
+            if not _url(params):
+                unproved[index] = None
+                continue
+            try:
+                waits[index] = self._prepared(params, None)
+            except (CloudError, JournalError) as exc:
+                unproved[index] = exc
+        return self._ends(params_list, waits, unproved)
+
+    def describe(self, params: Mapping[str, Any]) -> VM:
+        """The VM as it is now; ABSENT where the cloud shows none."""
+        name = str(params.get("vmName") or params.get("vmId") or "")
+        return self._dispatcher.describe(params) or VM(name, State.ABSENT)
+
+    def list_vms(self, params: Mapping[str, Any] | None = None) -> list[VM]:
+        """Every VM of the backend that carries vmops tags, whichever install made it."""
+        return self._dispatcher.list_vms(params or {})
+
+    def close(self) -> None:
+        """Close connections and journal."""
+        self._dispatcher.close()
+
+    def __enter__(self) -> VMOps:
+        """Use as a context manager: closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _submit(self, action: Action, params: Mapping[str, Any]) -> tuple[Any, Result]:
+        bound = self._bind(action, params)
+        return next(self._run([bound]))[1:]
+
+    def _run(self, calls: Sequence[_Call]) -> Iterator[tuple[int, Any, Result]]:
+        for action in dict.fromkeys(call.action for call in calls):
+            indices = [i for i, call in enumerate(calls) if call.action is action]
+            group = [(calls[i].backend, calls[i].bound) for i in indices]
+            for place, answer, interval in self._dispatcher.submit(action, group):
+                index = indices[place]
+                yield index, *self._answer(calls[index], answer, interval)
+
+    def _bind(self, action: Action, params: Mapping[str, Any]) -> _Call:
+        creating = action is Action.PROVISION
+        backend, bound = self._dispatcher.bind(_without(params, *_URL_KEYS), creating=creating)
+        if action is Action.DEPROVISION and bound.call.deprovision_mode == "deallocate":
+            released = bound.call.model_copy(update={"stop_mode": "release"})
+            return _Call(Action.STOP, backend, replace(bound, call=released))
+        return _Call(action, backend, bound)
+
+    def _bind_many(self, action: Action, params_list: Sequence[Mapping[str, Any]]) -> list[_Call]:
+        calls: list[_Call] = []
+        problems: list[Problem] = []
+        for index, params in enumerate(params_list):
+            try:
+                calls.append(self._bind(action, params))
+            except InvalidParams as exc:
+                problems += [Problem(f"[{index}].{p.param}", p.message) for p in exc.problems]
+        if problems:
+            raise InvalidParams(*problems)
+        return calls
+
+    def _answer(self, call: _Call, answer: Answer, interval: float) -> tuple[Any, Result]:
+        if isinstance(answer, Operation):
+            pending = {"pollInterval": interval, "asyncResultsUrl": answer.to_url()}
+            return self._status[Status.PENDING], Result({**call.bound.echo, **pending})
+        if isinstance(answer, VM):
+            now = datetime.now(UTC).timestamp()
+            return self._status[Status.SUCCEEDED], Result(_timed(now, now, vm_info(answer)))
+        if not isinstance(answer, (CloudError, JournalError)):
+            raise answer
+        _log.warning("%s failed: %s: %s", call.action.value, type(answer).__name__, answer)
+        return self._status[Status.FAILED], Result.failure(answer)
+
+    def _wait_one(self, params: Mapping[str, Any], setup: bool | None) -> tuple[Any, Result]:  # noqa: FBT001
+        try:
+            line, wait = self._prepared(params, setup)
+            return self._end(line.tracker.wait(wait))
+        except (CloudError, JournalError) as exc:  # the account could not be proved
+            return self._status[Status.TIMED_OUT], Result.failure(exc)
+
+    def _prepared(self, params: Mapping[str, Any], setup: bool | None) -> tuple[Line, Wait]:  # noqa: FBT001
+        url = _url(params)
+        if url is None:
+            line, bound = self._dispatcher.wait_line(params)
+            operation = line.operation(_wanted(setup, bound), bound, id_=secrets.token_hex(8))
+            return line, self._dispatcher.wait(line, bound, operation)
+        operation = Operation.from_url(url)
+        if setup is not None and setup is not (operation.action in _SETUP):
+            wanted = "set up" if setup else "torn down"
+            message = f"it is a {operation.action} operation, which leaves no VM {wanted}"
+            raise InvalidParams(
+                Problem("asyncResultsUrl", f"{message}; leave out the URL, or wait for it")
+            )
+        line, bound = self._dispatcher.resume(_without(params, *_URL_KEYS), operation)
+        return line, self._dispatcher.wait(line, bound, operation)
+
+    def _ends(
+        self,
+        params_list: Sequence[Mapping[str, Any]],
+        waits: Mapping[int, tuple[Line, Wait]],
+        unproved: Mapping[int, Exception | None],
+    ) -> Iterator[tuple[int, Any, Result]]:
+        for index, error in unproved.items():
+            if error is None:
+                yield index, self._status[Status.PENDING], Result(params_list[index])
+            else:
+                yield index, self._status[Status.TIMED_OUT], Result.failure(error)
+        groups: dict[int, tuple[Tracker, dict[int, Wait]]] = {}
+        for index, (line, wait) in waits.items():
+            groups.setdefault(id(line), (line.tracker, {}))[1][index] = wait
+        for index, outcome in _merged(list(groups.values())):
+            yield index, *self._end(outcome)
+
+    def _end(self, outcome: Outcome) -> tuple[Any, Result]:
+        status = self._status[_ENDS[outcome.end]]
+        if outcome.end is End.SUCCEEDED:
+            return status, Result(_timed(outcome.operation.at, outcome.ended, outcome.info))
+        if outcome.end is End.FAILED:
+            operation, error = outcome.operation, outcome.error
+            kind = type(error).__name__
+            _log.warning(
+                "%s of %s failed: %s: %s", operation.action.value, operation.vm, kind, error
+            )
+        elif outcome.error is not None and not isinstance(outcome.error, VMOpsError):
+            raise outcome.error
+        return status, Result.failure(outcome.error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One bound call of one verb."""
+
+    action: Action
+    backend: Any
+    bound: Bound
+
+
+def _merged(groups: Sequence[tuple[Tracker, Mapping[int, Wait]]]) -> Iterator[tuple[int, Outcome]]:
+    """The outcomes of several connections' waits as each ends: one thread per connection."""
+    if len(groups) == 1:
+        yield from _indexed(*groups[0])
+        return
+    queue: SimpleQueue[tuple[int, Outcome] | BaseException] = SimpleQueue()
+
+    def run(tracker: Tracker, waits: Mapping[int, Wait]) -> None:
+        try:
+            for item in _indexed(tracker, waits):
+                queue.put(item)
+        except BaseException as exc:  # noqa: BLE001  (raised again in the caller's thread)
+            queue.put(exc)
+
+    for group in groups:
+        Thread(target=run, args=group, daemon=True).start()
+    for _ in range(sum(len(waits) for _, waits in groups)):
+        item = queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        yield item
+
+
+def _indexed(tracker: Tracker, waits: Mapping[int, Wait]) -> Iterator[tuple[int, Outcome]]:
+    indices = list(waits)
+    for place, outcome in tracker.wait_many(list(waits.values())):
+        yield indices[place], outcome
+
+
+class Machine:
+    """A VM inside `vmops.machine`: its name, what is known of it, and verbs that wait."""
+
+    def __init__(self, ops: VMOps, params: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+        """Made by `machine`."""
+        self._ops = ops
+        self._params = dict(params)
+        self.name = str(info.get("vmName", ""))
+        self.info = dict(info)
+
+    def start(self) -> None:
+        """Start it and wait until it runs."""
+        self._act("vm_start")
+
+    def stop(self) -> None:
+        """Stop it and wait until it has stopped."""
+        self._act("vm_stop")
+
+    def restart(self) -> None:
+        """Restart it and wait until it runs again."""
+        self._act("vm_restart")
+
+    def _act(self, verb: str) -> None:
+        self.info.update(_finish(self._ops, *getattr(self._ops, verb)(self._params)))
+
+
+@contextmanager
+def machine(
+    params: Mapping[str, Any],
+    config: Mapping[str, Any] | None = None,
+    *,
+    journal: str | os.PathLike[str] | None = _DEFAULT,
+) -> Iterator[Machine]:
+    """A VM that exists and runs inside the `with` block, and is deleted at its end.
+
+    Args:
+        params: As for `vm_provision`.
+        config: As for `VMOps`.
+        journal: As for `VMOps`.
+
+    Raises:
+        CloudError: It could not be made (what may remain is deleted), or could not be deleted.
+        TimeoutError: It took longer than `pollTimeout`.
+    """
+    with VMOps(config, journal=journal) as ops:
+        try:
+            info = _finish(ops, *ops.vm_provision(params))
+            yield Machine(ops, params, info)
+        finally:
+            _finish(ops, *ops.vm_deprovision(params))
+
+
+def _finish(ops: VMOps, status: Status, result: Result) -> Result:
+    if status.is_pending():
+        status, result = ops.wait_vm_operation(result)
+    if status.is_succeeded():
+        return result
+    if result.error is not None:
+        raise result.error
+    msg = "the wait ran out of time; give a greater pollTimeout (seconds)"
+    raise TimeoutError(msg)
+
+
+def _open_journal(place: str | os.PathLike[str]) -> Journal:
+    from vmops.sql_journal import SqlJournal  # noqa: PLC0415  (SQLAlchemy is heavy)
+    from vmops.store import Store, default_journal  # noqa: PLC0415
+
+    return SqlJournal(Store(default_journal() if place == _DEFAULT else place))
+
+
+_URL_KEYS = ("asyncResultsUrl", "async_results_url")
+
+
+def _url(params: Mapping[str, Any]) -> object | None:
+    return next((params[key] for key in _URL_KEYS if params.get(key) is not None), None)
+
+
+def _without(params: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in params.items() if key not in keys}
+
+
+def _wanted(setup: bool | None, bound: Bound) -> Action:  # noqa: FBT001
+    if setup:
+        return Action.PROVISION
+    deallocate = bound.call.deprovision_mode == "deallocate"
+    return Action.STOP if deallocate else Action.DEPROVISION
+
+
+def _action(verb: str) -> Action:
+    name = verb if verb.startswith("vm_") else f"vm_{verb}"
+    if name not in _VERBS:
+        known = ", ".join(_VERBS)
+        raise InvalidParams(Problem("verb", f"{verb!r} is none of {known}"))
+    return _VERBS[name]
+
+
+def _timed(began: float, ended: float, info: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "startTime": datetime.fromtimestamp(began, UTC).isoformat(),
+        "endTime": datetime.fromtimestamp(ended, UTC).isoformat(),
+        "durationSeconds": round(max(ended - began, 0.0), 3),
+        **info,
+    }

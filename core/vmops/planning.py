@@ -1,0 +1,207 @@
+"""Deciding: look at the VM, then at the tables, before anything is sent."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from vmops.backend import VM, Ref, State, Tags, Target
+from vmops.connection import Connection
+from vmops.errors import CloudError, Conflict, NotFound, NotSupported, TransientError
+from vmops.journal import Journal, Row, uid_of
+from vmops.operation import Action, Handle, Operation
+from vmops.params import Bound
+from vmops.semantics import POWER_CYCLE, Decision, boot_id, decide
+
+__all__ = ["Answer", "Job", "Planner"]
+
+Answer = VM | Operation | Exception
+"""A VM: done at once. An Operation: accepted. An exception: refused."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One VM's way through `Submitter.submit`."""
+
+    bound: Bound
+    ref: Ref
+    uid: str
+    row: Row = field(default_factory=lambda: Row(""))
+    vm: VM | None = None
+    verb: Action | None = None
+    answer: Answer | None = None
+    sent: bool = False
+    looked_again: bool = False
+
+    @property
+    def name(self) -> str:
+        """The VM's name, as far as it is known."""
+        return self.vm.name if self.vm is not None else self.ref.name or self.row.vm or self.ref.id
+
+    @property
+    def present_vm(self) -> VM:
+        """The VM as it was seen, ABSENT where it was not."""
+        return self.vm or VM(self.name, State.ABSENT)
+
+
+class Planner:
+    """Decides what a verb means for VMs as they are now.
+
+    Args:
+        connection: The cloud.
+        journal: What is known of the VMs.
+    """
+
+    def __init__(self, connection: Connection, journal: Journal) -> None:
+        """Ask nothing of the cloud yet."""
+        self._connection = connection
+        self._journal = journal
+
+    def job(self, action: Action, bound: Bound) -> Job:
+        """The job of one call. A create goes by name: its VM has no id yet."""
+        vm_id = "" if action is Action.PROVISION else bound.call.vm_id
+        ref = Ref(bound.call.vm_name or "", vm_id or "")
+        return Job(bound, ref, self._uid(ref))
+
+    def _uid(self, ref: Ref) -> str:
+        connection = self._connection
+        return uid_of(connection.backend.name, connection.account(), connection.scope, ref)
+
+    def look(self, jobs: Sequence[Job]) -> None:
+        """Fill in what journal and cloud say of each job's VM."""
+        self._find_names([job for job in jobs if not job.ref.name])
+        # the journal first: a row that changes after this makes the intent Stale, never a duplicate
+        rows = self._journal.rows([job.uid for job in jobs])
+        try:
+            seen = self._connection.look_patiently([job.ref for job in jobs])
+        except TransientError as exc:
+            seen = [exc] * len(jobs)
+        for job, vm in zip(jobs, seen, strict=True):
+            job.row = rows[job.uid]
+            job.answer = vm if isinstance(vm, Exception) else None
+            job.vm = vm if isinstance(vm, VM) else None
+
+    def _find_names(self, jobs: Sequence[Job]) -> None:
+        """The journal knows VMs by name: ask the cloud for the names of those given by id."""
+        seen = self._connection.look_patiently([job.ref for job in jobs]) if jobs else []
+        for job, vm in zip(jobs, seen, strict=True):
+            if isinstance(vm, VM) and vm.tags is not None:
+                job.ref = Ref(vm.name, vm.id)
+                job.uid = self._uid(job.ref)
+
+    def plan(self, action: Action, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+        """The jobs that need a call, and those that name a VM another job is about to change."""
+        ready: list[Job] = []
+        later: list[Job] = []
+        taken: set[str] = set()
+        for job in jobs:
+            if job.answer is not None:
+                continue
+            if job.uid in taken:
+                later.append(job)
+                continue
+            try:
+                job.answer = self._decide(action, job)
+            except CloudError as exc:
+                job.answer = exc
+            if job.answer is None:
+                ready.append(job)
+                taken.add(job.uid)
+        return ready, later
+
+    def _decide(self, action: Action, job: Job) -> Answer | None:
+        """The answer where no call is needed; else None, with `job.verb` set."""
+        vm = job.vm = self._believed(job)
+        self._check_owner(action, vm, job)
+        decision = decide(action, vm, job.bound.call.stop_mode)
+        if decision in {Decision.CALL, Decision.START}:
+            job.verb = Action.START if decision is Decision.START else action
+            return None
+        if decision is Decision.DONE:
+            self._note(action, job, vm)
+            return vm
+        if decision is Decision.JOIN:
+            return self._joined(action, job, vm)
+        kind = NotFound if decision is Decision.NOT_FOUND else Conflict
+        name = job.ref.name or job.ref.id
+        raise kind(
+            f"cannot {action} VM {name!r}: it is {vm.state}",
+            hint="wait for what it is doing to end"
+            if kind is Conflict
+            else "vm_provision makes it",
+        )
+
+    def _note(self, action: Action, job: Job, vm: VM) -> None:
+        """Bring a row up to date with what the cloud was just seen to hold."""
+        if vm.state is State.ABSENT and job.row.state not in {"GONE", "FAILED"}:
+            self._journal.gone([job.row])
+        elif action is Action.PROVISION and job.row.state in {"INTENT", "ACCEPTED"}:
+            self._journal.live(job.row, vm.id)
+
+    def _believed(self, job: Job) -> VM:
+        """The VM as the cloud shows it; one that is just being made may not be shown yet."""
+        if job.vm is not None:
+            return job.vm
+        name = job.ref.name or job.row.vm or job.ref.id
+        young = self._connection.clock.now() - job.row.sent < self._connection.backend.horizon
+        if job.row.state in {"ACCEPTED", "LIVE"} and young:
+            tags = Tags(self._journal.owner, name, job.row.token)
+            return VM(name, State.STARTING, id=job.row.vm_id, tags=tags)
+        return VM(name, State.ABSENT)
+
+    def _check_owner(self, action: Action, vm: VM, job: Job) -> None:
+        if vm.state is State.ABSENT or self.owns(vm):
+            return
+        owner = f"vmops install {vm.tags.owner!r}" if vm.tags else "something other than vmops"
+        if action is Action.PROVISION:
+            raise Conflict(
+                f"VM {vm.name!r} exists already and was made by {owner}",
+                hint="choose another vmName",
+            )
+        if action is Action.DEPROVISION and not job.bound.call.delete_unowned:
+            raise Conflict(
+                f"VM {vm.name!r} was made by {owner}; it is not deleted",
+                hint="deleteUnowned=true deletes it all the same",
+            )
+        if action is Action.RESTART and self._phases(vm, job) > 1:
+            raise NotSupported(
+                f"VM {vm.name!r} was made by {owner}; a restart in two phases is for our own VMs",
+                hint="vm_stop, wait, vm_start",
+            )
+
+    def owns(self, vm: VM) -> bool:
+        """Whether the VM carries our install id."""
+        return vm.tags is not None and vm.tags.owner == self._journal.owner
+
+    def _phases(self, vm: VM, job: Job) -> int:
+        return self._connection.backend.restart_phases(Target(vm, job.bound.params))
+
+    def _joined(self, action: Action, job: Job, vm: VM) -> Operation:
+        if job.row.url:
+            recorded = Operation.from_url(job.row.url)
+            if recorded.action is action:
+                return recorded
+        operation = self.operation(action, job, vm, {}, secrets.token_hex(8))
+        if job.row.state == "INTENT" and action is Action.PROVISION:
+            self._journal.accepted([(job.row, operation)])  # a create whose caller died
+        return operation
+
+    def operation(self, action: Action, job: Job, vm: VM, handle: Handle, id_: str) -> Operation:
+        """The operation that a handle stands for."""
+        extras = {"vmId": vm.id, "boot": boot_id(vm) if action is not Action.PROVISION else ""}
+        mode: str = job.bound.call.stop_mode if action is Action.STOP else ""
+        if action is Action.RESTART and self._phases(vm, job) > 1:
+            mode = POWER_CYCLE
+        return Operation(
+            backend=self._connection.backend.name,
+            vm=job.name,
+            action=action,
+            id=id_,
+            at=self._connection.clock.now(),
+            account=self._connection.account(),
+            scope=self._connection.scope,
+            handle={**{key: value for key, value in extras.items() if value}, **handle},
+            mode=mode,
+        )

@@ -1,0 +1,284 @@
+"""Submitting: look, decide, make durable, call. One flow for every verb, one VM or a thousand:
+
+journal row -> look at the VM -> decide (semantics.TABLE) -> intent (fsync) -> call -> Operation
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from vmops.backend import VM, Limit, Ref, State, Tags, Target
+from vmops.batching import Batcher, Limiter
+from vmops.connection import Connection
+from vmops.errors import (
+    CloudError,
+    Conflict,
+    JournalError,
+    NotFound,
+    TransientError,
+    Unavailable,
+)
+from vmops.journal import Intent, Journal, Row, Stale
+from vmops.operation import Action, Handle, Operation
+from vmops.params import Bound
+from vmops.planning import Answer, Job, Planner
+
+__all__ = ["Submitter"]
+
+_log = logging.getLogger("vmops")
+
+_ATTEMPTS: Final = 5
+_UNLIMITED: Final = Limit()
+
+
+class Submitter:
+    """Submits verbs on one connection.
+
+    Args:
+        connection: The cloud.
+        journal: Where intents are made durable.
+        submitted: Told of every operation the cloud accepted.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        journal: Journal,
+        submitted: Callable[[Operation], None] = lambda _: None,
+    ) -> None:
+        """Ask nothing of the cloud yet."""
+        self._connection = connection
+        self._journal = journal
+        self._submitted = submitted
+        self._planner = Planner(connection, journal)
+        self._batchers: dict[tuple[Action, Action], Batcher[Job, Operation]] = {}
+
+    def submit(self, action: Action, bounds: Sequence[Bound]) -> list[Answer]:
+        """What became of `action` on each VM, in order; one member's failure is its own."""
+        jobs = [self._planner.job(action, bound) for bound in bounds]
+        waiting = jobs
+        for attempt in range(_ATTEMPTS):
+            self._planner.look(waiting)
+            ready, later = self._planner.plan(action, waiting)
+            later += self._send(action, ready, last=attempt == _ATTEMPTS - 1)
+            if not later:
+                break
+            waiting = later
+        return [
+            Conflict(f"VM {job.name!r} keeps changing hands; try again")
+            if job.answer is None
+            else job.answer
+            for job in jobs
+        ]
+
+    def _send(self, action: Action, jobs: Sequence[Job], *, last: bool) -> list[Job]:
+        """Send what is ready; the jobs that must be decided again."""
+        again: list[Job] = []
+        for verb in dict.fromkeys(job.verb for job in jobs if job.verb):
+            group = [job for job in jobs if job.verb is verb]
+            for job, answer in zip(group, self._batcher(action, verb).submit(group), strict=True):
+                if isinstance(answer, Stale) or self._worth_another_look(verb, job, answer, last):
+                    job.looked_again = not isinstance(answer, Stale)
+                    again.append(job)
+                else:
+                    job.answer = answer
+        return again
+
+    def _worth_another_look(
+        self, verb: Action, job: Job, answer: Operation | Exception, last: bool
+    ) -> bool:
+        """Whether a conflict may be our own doing: an answer that was lost, or a racing create."""
+        once = job.sent and not job.looked_again and not last
+        return once and isinstance(answer, Conflict) and verb is not Action.RESTART
+
+    def _batcher(self, action: Action, verb: Action) -> Batcher[Job, Operation]:
+        key = (action, verb)
+        if key not in self._batchers:
+            many = self._connection.can_send_many(verb)
+            limiter = self._connection.limiter(verb.value)
+            send = partial(self._send_batch, action, verb)
+            free = Limiter(_UNLIMITED, self._connection.clock)
+            self._batchers[key] = Batcher(send, limiter if many else free, overlap=True)
+        return self._batchers[key]
+
+    def _send_batch(
+        self, action: Action, verb: Action, jobs: Sequence[Job]
+    ) -> list[Operation | Exception]:
+        """One leader's batch: durable first, then called, group by group of equal requests."""
+        answers: dict[Job, Operation | Exception] = {}
+        groups: dict[str, list[Job]] = {}
+        for job in jobs:
+            groups.setdefault(self._likeness(verb, job), []).append(job)
+        for group in groups.values():
+            try:
+                answers.update(self._send_group(action, verb, group))
+            except JournalError as exc:
+                answers.update(dict.fromkeys(group, exc))
+        return [answers[job] for job in jobs]
+
+    def _likeness(self, verb: Action, job: Job) -> str:
+        """What jobs must share to leave in one call."""
+        if not self._connection.can_send_many(verb):
+            return ""
+        return self._digest(job) if verb is Action.PROVISION else job.bound.call.stop_mode
+
+    def _digest(self, job: Job) -> str:
+        params = job.bound.params
+        values = {name: _revealed(getattr(params, name)) for name in type(params).model_fields}
+        return self._journal.digest({"params": values, "ttl": job.bound.call.ttl})
+
+    def _send_group(
+        self, action: Action, verb: Action, jobs: list[Job]
+    ) -> Mapping[Job, Operation | Exception]:
+        rows = self._intend(verb, jobs)
+        answers: dict[Job, Operation | Exception] = {
+            job: row for job, row in zip(jobs, rows, strict=True) if isinstance(row, Exception)
+        }
+        going = [job for job in jobs if job not in answers]
+        for job, row in zip(jobs, rows, strict=True):
+            if isinstance(row, Row):
+                job.row = row
+        going_too = self._rest_of_batch(verb, going)
+        everyone = [*going, *going_too]
+        if not everyone:
+            return answers
+        for job in everyone:
+            job.sent = True
+        tokens = [self._token(verb, job) for job in everyone]
+        targets = [self._target(verb, job) for job in everyone]
+        mode = everyone[0].bound.call.stop_mode
+        handles = self._connection.send(verb, targets, tokens, mode)
+        answers.update(self._settle(action, verb, everyone, tokens, handles))
+        return answers
+
+    def _intend(self, verb: Action, jobs: Sequence[Job]) -> Sequence[Row | Exception]:
+        now = self._connection.clock.now()
+        if verb is Action.PROVISION:
+            intents = [
+                Intent(
+                    job.row,
+                    job.ref.name,
+                    digest=self._digest(job),
+                    expires=int(now + job.bound.call.ttl) if job.bound.call.ttl else 0,
+                )
+                for job in jobs
+            ]
+            together = self._connection.can_send_many(verb)
+            return self._journal.intend_creates(intents, now, together=together)
+        if verb is Action.DEPROVISION:
+            intents = [Intent(job.row, job.name, vm_id=job.present_vm.id) for job in jobs]
+            return self._journal.intend_deletes(intents, now)
+        return [job.row for job in jobs]
+
+    def _rest_of_batch(self, verb: Action, jobs: Sequence[Job]) -> list[Job]:
+        """Members of a batched create that must be re-sent along: a batch is one request."""
+        if verb is not Action.PROVISION:
+            return []
+        present = {job.uid for job in jobs}
+        rest: list[Job] = []
+        for job in jobs:
+            if job.row.batch > 1:
+                for row in self._journal.members(job.row):
+                    if row.uid not in present:
+                        present.add(row.uid)
+                        rest.append(replace(job, ref=Ref(row.vm), uid=row.uid, row=row, vm=None))
+        return rest
+
+    def _token(self, verb: Action, job: Job) -> str:
+        return job.row.token if verb is Action.PROVISION else secrets.token_hex(16)
+
+    def _target(self, verb: Action, job: Job) -> Target[Any]:
+        if verb is not Action.PROVISION:
+            return Target(job.present_vm, job.bound.params)
+        row = job.row
+        tags = Tags(self._journal.owner, row.vm, row.token, row.expires, row.sequence)
+        return Target(VM(row.vm, State.ABSENT), job.bound.params, tags)
+
+    def _settle(
+        self,
+        action: Action,
+        verb: Action,
+        jobs: Sequence[Job],
+        tokens: Sequence[str],
+        handles: Sequence[Handle | Exception],
+    ) -> Iterator[tuple[Job, Operation | Exception]]:
+        accepted: list[tuple[Job, Operation]] = []
+        refused: list[Row] = []
+        for job, token, handle in zip(jobs, tokens, handles, strict=True):
+            answer = self._settled(verb, job, handle)
+            if isinstance(answer, Exception):
+                if isinstance(answer, CloudError) and not isinstance(answer, TransientError):
+                    refused.append(job.row)
+                yield job, answer
+            else:
+                id_ = token if verb is not Action.PROVISION else secrets.token_hex(8)
+                operation = self._planner.operation(action, job, job.present_vm, answer, id_)
+                accepted.append((job, operation))
+                yield job, operation
+        self._remember(verb, accepted, refused)
+        for _, operation in accepted:
+            self._submitted(operation)
+
+    def _settled(self, verb: Action, job: Job, handle: Handle | Exception) -> Handle | Exception:
+        if isinstance(handle, NotFound) and verb is Action.DEPROVISION:
+            return {}  # gone already, or not visible yet: the wait tells which
+        if isinstance(handle, TransientError):
+            if verb is Action.RESTART:
+                return {}  # it may have happened: the wait looks for evidence
+            handle.remains = handle.remains or f"VM {job.name!r} may have been changed"
+            handle.hint = handle.hint or "repeat the call: it asks for the same thing again"
+        return handle
+
+    def _remember(
+        self, verb: Action, accepted: Sequence[tuple[Job, Operation]], refused: Sequence[Row]
+    ) -> None:
+        """Write down what the cloud answered. If that fails, the intent stands and recovery sees."""
+        try:
+            if verb in {Action.PROVISION, Action.DEPROVISION}:
+                if refused:
+                    self._journal.refused(refused)
+                self._journal.accepted([(job.row, operation) for job, operation in accepted])
+            elif accepted:
+                self._journal.record([(job.uid, operation) for job, operation in accepted])
+        except JournalError as exc:
+            _log.warning("the answer was not written down: %s", exc)
+
+    def advance(self, operation: Operation, params: Any) -> Operation:  # noqa: ANN401
+        """Begin the second phase of a restart, if that is ours to do; idempotent.
+
+        Raises:
+            Unavailable: The VM is not ours, or something else was asked of it since: waiting may
+                only report.
+        """
+        seen = self._connection.look([Ref(operation.vm, operation.vm_id)])[0]
+        if isinstance(seen, Exception):
+            raise seen
+        vm = seen or VM(operation.vm, State.ABSENT)
+        if vm.state is not State.STOPPED:
+            return operation.next_phase(_without_handle(operation))
+        named = vm.operation == operation.id or self._journal.names(operation)
+        if not (self._planner.owns(vm) and named):
+            raise Unavailable(
+                f"VM {vm.name!r} has stopped for its restart, but it is not this install's, or"
+                " something else was asked of it since; waiting can only report",
+                hint="vm_start starts it",
+            )
+        target = Target(vm, params)
+        handle = self._connection.send(Action.START, [target], [operation.id], "release")[0]
+        if isinstance(handle, Exception):
+            raise handle
+        return operation.next_phase({**_without_handle(operation), **handle})
+
+
+def _without_handle(operation: Operation) -> Handle:
+    return {key: operation.handle[key] for key in ("vmId", "boot") if key in operation.handle}
+
+
+def _revealed(value: object) -> object:
+    reveal = getattr(value, "get_secret_value", None)
+    return reveal() if reveal else value
