@@ -13,7 +13,6 @@ from vmops.protocol import Status, SupportsVMOps
 
 if TYPE_CHECKING:
     from vmops.backend import (
-        VM,
         Backend,
         Bucket,
         Failed,
@@ -22,24 +21,23 @@ if TYPE_CHECKING:
         Next,
         Pending,
         Progress,
-        Ref,
-        State,
         StopMode,
         Succeeded,
-        Tags,
         Target,
     )
     from vmops.clock import Clock, SystemClock, VirtualClock
-    from vmops.facade import Result, VMOps, machine
+    from vmops.facade import VMOps
+    from vmops.machines import machine
     from vmops.operation import Action, Handle, Operation
     from vmops.params import LocalOnly, Params, Secret, Settings
     from vmops.plugins import Event, hookimpl
+    from vmops.result import Result
+    from vmops.vm import VM, Ref, State, Tags
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "backend": (
-        "VM",
         "Backend",
         "Bucket",
         "Failed",
@@ -48,18 +46,18 @@ _HOMES = {
         "Next",
         "Pending",
         "Progress",
-        "Ref",
-        "State",
         "StopMode",
         "Succeeded",
-        "Tags",
         "Target",
     ),
     "clock": ("Clock", "SystemClock", "VirtualClock"),
-    "facade": ("Result", "VMOps", "machine"),
+    "facade": ("VMOps",),
+    "machines": ("machine",),
     "operation": ("Action", "Handle", "Operation"),
     "params": ("LocalOnly", "Params", "Secret", "Settings"),
     "plugins": ("Event", "hookimpl"),
+    "result": ("Result",),
+    "vm": ("VM", "Ref", "State", "Tags"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

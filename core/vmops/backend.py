@@ -7,7 +7,6 @@ idempotency tokens, tags and the journal are the core's work, so a plugin holds 
 
 from __future__ import annotations
 
-import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +16,9 @@ from vmops.clock import Clock, SystemClock
 from vmops.errors import CloudError
 from vmops.operation import Handle, Operation
 from vmops.params import Params, Settings
+from vmops.vm import VM, Ref, Tags
 
 __all__ = [
-    "VM",
     "Backend",
     "Bucket",
     "Failed",
@@ -28,11 +27,8 @@ __all__ = [
     "Next",
     "Pending",
     "Progress",
-    "Ref",
-    "State",
     "StopMode",
     "Succeeded",
-    "Tags",
     "Target",
 ]
 
@@ -40,99 +36,6 @@ S = TypeVar("S", bound=Settings)
 P = TypeVar("P", bound=Params)
 
 StopMode = Literal["release", "keep"]
-
-
-class State(enum.StrEnum):
-    """The seven states every cloud's states map to."""
-
-    ABSENT = "absent"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    DELETING = "deleting"
-    FAILED = "failed"
-
-    __hash__ = str.__hash__
-
-
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """What is written on a VM, in the call that creates it, to prove whose it is.
-
-    Args:
-        owner: The install id of the vmops that made it, or `none` where there is no journal.
-        vm: The VM's name.
-        token: The idempotency token of the create.
-        expires: Epoch seconds after which it may be reaped; 0 is never.
-        sequence: A number that only grows within one journal; shows a restored backup.
-    """
-
-    owner: str
-    vm: str
-    token: str
-    expires: int = 0
-    sequence: int = 0
-
-    def to_dict(self) -> dict[str, str]:
-        """The tags as lower-case keys and values that every cloud takes as tags or labels."""
-        return {
-            "vmops-owner": self.owner,
-            "vmops-vm": self.vm,
-            "vmops-token": self.token,
-            "vmops-expires": str(self.expires),
-            "vmops-sequence": str(self.sequence),
-        }
-
-    @classmethod
-    def from_dict(cls, tags: Mapping[str, str]) -> Tags | None:
-        """The ownership among a VM's tags, or None where vmops did not make it."""
-        try:
-            return cls(
-                owner=tags["vmops-owner"],
-                vm=tags["vmops-vm"],
-                token=tags["vmops-token"],
-                expires=int(tags["vmops-expires"]),
-                sequence=int(tags["vmops-sequence"]),
-            )
-        except (KeyError, ValueError):
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """Which VM is asked about: by the name in our tag, or by the cloud's own id where known."""
-
-    name: str
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VM:
-    """A VM as its cloud sees it now.
-
-    Args:
-        name: Our name for it.
-        state: One of the seven states. An explicit ABSENT is proof that it is gone; a VM that a
-            description leaves out may just not be visible yet.
-        id: The cloud's own id.
-        holds_compute: Whether a stopped VM still holds (and bills) its compute.
-        started: Epoch seconds of its present boot, where the cloud tells.
-        operation: Id of the operation its own record names last, where the cloud keeps one.
-        tags: Whose it is; None if vmops did not make it.
-        info: `privateIp`, `publicIp` and backend extras for the result of a wait.
-        error: Why it is FAILED (or stopped or vanished by itself), where the cloud tells.
-    """
-
-    name: str
-    state: State
-    id: str = ""
-    holds_compute: bool = False
-    started: float | None = None
-    operation: str = ""
-    tags: Tags | None = None
-    info: Mapping[str, Any] = field(default_factory=dict)
-    error: CloudError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +142,9 @@ class Backend(ABC, Generic[S, P]):
 
     Where the API takes many VMs in one call, define any of `provision_many(vms, token)`,
     `start_many(vms, token)`, `stop_many(vms, token, mode)`, `restart_many(vms, token)` and
-    `deprovision_many(vms, token)` as well: each returns a handle or a CloudError per VM, in the order
-    given. `provision_many` gets VMs whose requests are equal but for the name and makes all or none.
+    `deprovision_many(vms, token)` as well: each returns a handle or a CloudError per VM, in the
+    order given. `provision_many` gets VMs whose requests are equal but for the name, and makes all
+    of them or none.
     """
 
     name: ClassVar[str]

@@ -142,6 +142,11 @@ class Batcher(Generic[T, R]):
         """The answers to `items`, in order: each a result, or the exception it met."""
         if self._overlap and self._limiter.unlimited:
             return list(self._call(items))  # nothing to wait for: nothing can pile up
+        if self._idle(len(items)):
+            try:
+                return list(self._call(items))
+            finally:
+                self._release()
         ticket: _Ticket[R] = _Ticket(len(items))
         with self._lock:
             self._queue.extend((item, ticket, i) for i, item in enumerate(items))
@@ -155,6 +160,14 @@ class Batcher(Generic[T, R]):
             if ticket.left:
                 self._withdraw(ticket)
         return ticket.answers  # type: ignore[return-value]
+
+    def _idle(self, count: int) -> bool:
+        """Whether this caller may just send, as the leader it now is."""
+        with self._lock:
+            if self._led or self._queue or not self._limiter.unlimited:
+                return False
+            self._led = count <= self._limiter.batch
+            return self._led
 
     def _may_lead(self, ticket: _Ticket[R]) -> bool:
         with self._lock:

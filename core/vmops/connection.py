@@ -13,15 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from vmops.backend import (
-    VM,
     Backend,
     Failed,
     Limit,
     Next,
     Pending,
     Progress,
-    Ref,
-    State,
     StopMode,
     Succeeded,
     Target,
@@ -31,6 +28,7 @@ from vmops.errors import CloudError, Throttled, TransientError, Unavailable, VMO
 from vmops.operation import Action, Handle, Operation
 from vmops.params import LocalOnly, as_text
 from vmops.semantics import judge
+from vmops.vm import VM, Ref, State
 
 __all__ = ["Connection", "vm_info"]
 
@@ -77,11 +75,11 @@ class Connection:
             self._limiters[kind] = Limiter(limit, self.clock)
         return self._limiters[kind]
 
-    def look(self, refs: Sequence[Ref]) -> list[VM | None | Exception]:
+    def look(self, refs: Sequence[Ref]) -> list[VM | Exception | None]:
         """These VMs as they are now, None where the cloud shows none; coalesced with others."""
         return self._looks.submit(refs)
 
-    def look_patiently(self, refs: Sequence[Ref]) -> list[VM | None | Exception]:
+    def look_patiently(self, refs: Sequence[Ref]) -> list[VM | Exception | None]:
         """The same, repeated while the cloud gives no answer: a verb must know before it acts."""
         give_up = self.clock.now() + _SEND_BUDGET
         pauses = _pauses()
@@ -263,7 +261,7 @@ def _pauses() -> Iterator[float]:
 
 
 def _scope(backend: Backend[Any, Any]) -> Mapping[str, str]:
-    """The settings an operation's URL carries: those that differ from the default and may travel."""
+    """The settings an operation's URL carries: those not at their default that may travel."""
     fields = type(backend.settings).model_fields
     local = {name for name, field in fields.items() if LocalOnly in field.metadata}
     values = backend.settings.model_dump(

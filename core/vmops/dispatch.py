@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from vmops.backend import VM, Backend, Pending, Progress, Ref
+from vmops.backend import Backend, Pending, Progress
 from vmops.clock import Clock
 from vmops.connection import Connection
 from vmops.errors import ConfigError, InvalidParams, InvalidURL, JournalError, Problem, VMOpsError
@@ -22,6 +22,7 @@ from vmops.plugins import Event, Registry
 from vmops.ssh import answers_ssh
 from vmops.submission import Submitter
 from vmops.tracker import Outcome, Tracker, Wait
+from vmops.vm import VM, Ref
 
 __all__ = ["Dispatcher", "Line"]
 
@@ -132,18 +133,11 @@ class Dispatcher:
         """
         name = self._backend_name(params, operation)
         binder = self._binder(name)
-        unknown = set(operation.scope) - binder.shareable
-        if unknown:
-            msg = f"asyncResultsUrl: {sorted(unknown)} are no settings that a URL of {name!r} may carry"
-            raise InvalidURL(msg)
-        problems: list[Problem] = []
-        binder.check_name(operation.vm, problems) if operation.vm != operation.vm_id else None
-        if problems:
-            raise InvalidURL(f"asyncResultsUrl: {problems[0].message}")
+        _check_operation(operation, binder)
         bound = binder.bind(params, scope=operation.scope)
         if bound.call.vm_name not in {None, operation.vm}:
-            msg = f"asyncResultsUrl: it is about VM {operation.vm!r}, vmName is {bound.call.vm_name!r}"
-            raise InvalidURL(msg)
+            names = f"{operation.vm!r}, vmName is {bound.call.vm_name!r}"
+            raise InvalidURL(f"asyncResultsUrl: it is about VM {names}; leave out vmName")
         line = self.line(self._registry.load(name), bound.settings, self._journal_for_waiting())
         if operation.account != line.connection.account():
             msg = (
@@ -245,6 +239,19 @@ class Dispatcher:
             watched=teller.watched,
         )
         return Line(binder, connection, submitter, tracker)
+
+
+def _check_operation(operation: Operation, binder: Binder) -> None:
+    """Refuse what no vmops with this backend would have written into a URL."""
+    problems: list[Problem] = []
+    if operation.vm != operation.vm_id:
+        binder.check_name(operation.vm, problems)
+    problems += [
+        Problem(key, f"{key} is no setting that a URL of {binder.name!r} carries")
+        for key in sorted(set(operation.scope) - binder.shareable)
+    ]
+    if problems:
+        raise InvalidURL(f"asyncResultsUrl: {problems[0].message}")
 
 
 class _Teller:

@@ -7,15 +7,11 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from vmops.backend import VM, State
 from vmops.connection import vm_info
 from vmops.dispatch import Dispatcher, Line
 from vmops.errors import CloudError, InvalidParams, JournalError, Problem, VMOpsError
@@ -25,13 +21,16 @@ from vmops.params import Bound
 from vmops.planning import Answer
 from vmops.plugins import Registry
 from vmops.protocol import Status
+from vmops.result import Result, timed
 from vmops.tracker import End, Outcome, Tracker, Wait
+from vmops.vm import VM, State
+from vmops.waits import merged
 
-__all__ = ["Machine", "Result", "VMOps", "machine"]
+__all__ = ["DEFAULT_JOURNAL", "VMOps"]
 
 _log = logging.getLogger("vmops")
 
-_DEFAULT: Final = "default"
+DEFAULT_JOURNAL: Final = "default"
 _SETUP: Final = frozenset({Action.PROVISION, Action.START, Action.RESTART})
 _ENDS: Final = {
     End.SUCCEEDED: Status.SUCCEEDED,
@@ -45,19 +44,6 @@ _VERBS: Final = {
     "vm_restart": Action.RESTART,
     "vm_deprovision": Action.DEPROVISION,
 }
-
-
-class Result(dict[str, Any]):
-    """What a method returns beside its Status: `{}` on failure, and then `error` says why."""
-
-    error: Exception | None = None
-
-    @classmethod
-    def failure(cls, error: Exception | None) -> Result:
-        """An empty result that carries its cause."""
-        result = cls()
-        result.error = error
-        return result
 
 
 class VMOps:
@@ -77,7 +63,7 @@ class VMOps:
         config: Mapping[str, Any] | None = None,
         *,
         status: type[enum.Enum] = Status,
-        journal: str | os.PathLike[str] | None = _DEFAULT,
+        journal: str | os.PathLike[str] | None = DEFAULT_JOURNAL,
         registry: Registry | None = None,
     ) -> None:
         """Import no SDK, open no file, call no cloud."""
@@ -187,7 +173,7 @@ class VMOps:
         """Close connections and journal."""
         self._dispatcher.close()
 
-    def __enter__(self) -> VMOps:
+    def __enter__(self) -> Self:
         """Use as a context manager: closed at the end."""
         return self
 
@@ -233,7 +219,7 @@ class VMOps:
             return self._status[Status.PENDING], Result({**call.bound.echo, **pending})
         if isinstance(answer, VM):
             now = datetime.now(UTC).timestamp()
-            return self._status[Status.SUCCEEDED], Result(_timed(now, now, vm_info(answer)))
+            return self._status[Status.SUCCEEDED], Result(timed(now, now, vm_info(answer)))
         if not isinstance(answer, (CloudError, JournalError)):
             raise answer
         _log.warning("%s failed: %s: %s", call.action.value, type(answer).__name__, answer)
@@ -276,13 +262,13 @@ class VMOps:
         groups: dict[int, tuple[Tracker, dict[int, Wait]]] = {}
         for index, (line, wait) in waits.items():
             groups.setdefault(id(line), (line.tracker, {}))[1][index] = wait
-        for index, outcome in _merged(list(groups.values())):
+        for index, outcome in merged(list(groups.values())):
             yield index, *self._end(outcome)
 
     def _end(self, outcome: Outcome) -> tuple[Any, Result]:
         status = self._status[_ENDS[outcome.end]]
         if outcome.end is End.SUCCEEDED:
-            return status, Result(_timed(outcome.operation.at, outcome.ended, outcome.info))
+            return status, Result(timed(outcome.operation.at, outcome.ended, outcome.info))
         if outcome.end is End.FAILED:
             operation, error = outcome.operation, outcome.error
             kind = type(error).__name__
@@ -303,103 +289,11 @@ class _Call:
     bound: Bound
 
 
-def _merged(groups: Sequence[tuple[Tracker, Mapping[int, Wait]]]) -> Iterator[tuple[int, Outcome]]:
-    """The outcomes of several connections' waits as each ends: one thread per connection."""
-    if len(groups) == 1:
-        yield from _indexed(*groups[0])
-        return
-    queue: SimpleQueue[tuple[int, Outcome] | BaseException] = SimpleQueue()
-
-    def run(tracker: Tracker, waits: Mapping[int, Wait]) -> None:
-        try:
-            for item in _indexed(tracker, waits):
-                queue.put(item)
-        except BaseException as exc:  # noqa: BLE001  (raised again in the caller's thread)
-            queue.put(exc)
-
-    for group in groups:
-        Thread(target=run, args=group, daemon=True).start()
-    for _ in range(sum(len(waits) for _, waits in groups)):
-        item = queue.get()
-        if isinstance(item, BaseException):
-            raise item
-        yield item
-
-
-def _indexed(tracker: Tracker, waits: Mapping[int, Wait]) -> Iterator[tuple[int, Outcome]]:
-    indices = list(waits)
-    for place, outcome in tracker.wait_many(list(waits.values())):
-        yield indices[place], outcome
-
-
-class Machine:
-    """A VM inside `vmops.machine`: its name, what is known of it, and verbs that wait."""
-
-    def __init__(self, ops: VMOps, params: Mapping[str, Any], info: Mapping[str, Any]) -> None:
-        """Made by `machine`."""
-        self._ops = ops
-        self._params = dict(params)
-        self.name = str(info.get("vmName", ""))
-        self.info = dict(info)
-
-    def start(self) -> None:
-        """Start it and wait until it runs."""
-        self._act("vm_start")
-
-    def stop(self) -> None:
-        """Stop it and wait until it has stopped."""
-        self._act("vm_stop")
-
-    def restart(self) -> None:
-        """Restart it and wait until it runs again."""
-        self._act("vm_restart")
-
-    def _act(self, verb: str) -> None:
-        self.info.update(_finish(self._ops, *getattr(self._ops, verb)(self._params)))
-
-
-@contextmanager
-def machine(
-    params: Mapping[str, Any],
-    config: Mapping[str, Any] | None = None,
-    *,
-    journal: str | os.PathLike[str] | None = _DEFAULT,
-) -> Iterator[Machine]:
-    """A VM that exists and runs inside the `with` block, and is deleted at its end.
-
-    Args:
-        params: As for `vm_provision`.
-        config: As for `VMOps`.
-        journal: As for `VMOps`.
-
-    Raises:
-        CloudError: It could not be made (what may remain is deleted), or could not be deleted.
-        TimeoutError: It took longer than `pollTimeout`.
-    """
-    with VMOps(config, journal=journal) as ops:
-        try:
-            info = _finish(ops, *ops.vm_provision(params))
-            yield Machine(ops, params, info)
-        finally:
-            _finish(ops, *ops.vm_deprovision(params))
-
-
-def _finish(ops: VMOps, status: Status, result: Result) -> Result:
-    if status.is_pending():
-        status, result = ops.wait_vm_operation(result)
-    if status.is_succeeded():
-        return result
-    if result.error is not None:
-        raise result.error
-    msg = "the wait ran out of time; give a greater pollTimeout (seconds)"
-    raise TimeoutError(msg)
-
-
 def _open_journal(place: str | os.PathLike[str]) -> Journal:
-    from vmops.sql_journal import SqlJournal  # noqa: PLC0415  (SQLAlchemy is heavy)
-    from vmops.store import Store, default_journal  # noqa: PLC0415
+    from vmops.sql_journal import SqlJournal
+    from vmops.store import Store, default_journal
 
-    return SqlJournal(Store(default_journal() if place == _DEFAULT else place))
+    return SqlJournal(Store(default_journal() if place == DEFAULT_JOURNAL else place))
 
 
 _URL_KEYS = ("asyncResultsUrl", "async_results_url")
@@ -426,12 +320,3 @@ def _action(verb: str) -> Action:
         known = ", ".join(_VERBS)
         raise InvalidParams(Problem("verb", f"{verb!r} is none of {known}"))
     return _VERBS[name]
-
-
-def _timed(began: float, ended: float, info: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "startTime": datetime.fromtimestamp(began, UTC).isoformat(),
-        "endTime": datetime.fromtimestamp(ended, UTC).isoformat(),
-        "durationSeconds": round(max(ended - began, 0.0), 3),
-        **info,
-    }

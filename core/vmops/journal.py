@@ -1,9 +1,9 @@
 """The journal: what was intended is on disk before the cloud is called.
 
-One row per VM, `INTENT -> ACCEPTED -> LIVE -> DELETING -> GONE` (or FAILED), found by *uid*: backend,
-account, scope and name. A create's idempotency token is derived from install id, uid and generation,
-so that it can be worked out again even if the row is lost. Only intents and deletions are fsynced, one
-transaction per batch; starts and stops leave no intent, just the operation's URL.
+One row per VM, `INTENT -> ACCEPTED -> LIVE -> DELETING -> GONE` (or FAILED), found by *uid*:
+backend, account, scope and name. A create's idempotency token is derived from install id, uid and
+generation, so that it can be worked out again even if the row is lost. Only intents and deletions
+are fsynced, one transaction per batch; starts and stops leave no intent, just the operation's URL.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from vmops.backend import Ref
 from vmops.operation import Operation
 from vmops.tracker import Outcome
+from vmops.vm import Ref
 
 __all__ = ["Intent", "Journal", "NoJournal", "Row", "Stale", "uid_of"]
 

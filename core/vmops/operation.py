@@ -1,13 +1,13 @@
-"""An operation as one self-contained URL: the `asyncResultsUrl`, the journal's record, `vmops wait`.
+"""An operation as one self-contained URL: `asyncResultsUrl`, the journal's record, `vmops wait`.
 
 Grammar (percent-encoding as in RFC 3986, always in the one canonical form):
 
-    vmops+BACKEND://VM/ACTION?account=A&SCOPE...&at=SECONDS&id=ID[&mode=M][&phase=2]#HANDLE...&sum=CRC
+    vmops+BACKEND://VM/ACTION?account=A&SCOPE&at=T&id=ID[&mode=M][&phase=2]#HANDLE&sum=CRC
 
-ACCOUNT is the identity the connection proved, SCOPE the shareable settings (such as `region`), AT the
-epoch seconds at which the operation was asked for, HANDLE what the backend's verb returned. `sum` is
-a CRC-32 against truncation, not a signature: a URL can only *select* among what local
-configuration already allows, so forging one gains nothing (`docs/explanation/operations-as-urls.md`).
+A is the identity the connection proved, SCOPE the shareable settings (such as `region`), T the
+epoch seconds at which the operation was asked for, HANDLE what the backend's verb returned. `sum`
+is a CRC-32 against truncation, not a signature: a URL can only *select* among what local
+configuration already allows, so forging one gains nothing.
 """
 
 from __future__ import annotations

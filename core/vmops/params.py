@@ -158,7 +158,8 @@ class Binder:
         self._config = self._normalise(self._given_config, self._config_problems)
         self._pinned = {f: v for f, v in self._config.items() if "settings" in self._roles[f]}
         self._defaults = {**self._read_environment(settings), **self._config}
-        self._connections: dict[tuple[tuple[str, Any], ...], Settings] = {}
+        self._settings_type = settings
+        self._connections: dict[tuple[tuple[str, str], ...], Settings] = {}
         self.shareable = frozenset(to_camel(f) for f in settings.model_fields) - frozenset(
             to_camel(f) for f in self._local
         )
@@ -254,16 +255,13 @@ class Binder:
                 problems.append(Problem(to_camel(field), text))
 
     def _settings(self, values: dict[str, Any], problems: list[Problem]) -> Settings | None:
-        try:
-            key = tuple(sorted(values.items()))
-            cached = self._connections.get(key)
-        except TypeError:
-            key, cached = None, None
-        if cached is None:
-            cached = self._validate(self._models["settings"], values, problems)  # type: ignore[assignment]
-            if cached is not None and key is not None:
-                self._connections[key] = cached
-        return cached
+        key = tuple(sorted((field, as_text(value)) for field, value in values.items()))
+        if key not in self._connections:
+            settings = self._validate(self._settings_type, values, problems)
+            if settings is None:
+                return None
+            self._connections[key] = settings
+        return self._connections[key]
 
     def _validate(
         self, model: type[M], values: dict[str, Any], problems: list[Problem]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
 
-from vmops.backend import VM, Ref, State, Tags, Target
+from vmops.backend import Target
 from vmops.connection import Connection
 from vmops.errors import CloudError, Conflict, NotFound, NotSupported, TransientError
 from vmops.journal import Journal, Row, uid_of
 from vmops.operation import Action, Handle, Operation
 from vmops.params import Bound
 from vmops.semantics import POWER_CYCLE, Decision, boot_id, decide
+from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Answer", "Job", "Planner"]
 
@@ -58,6 +58,7 @@ class Planner:
         """Ask nothing of the cloud yet."""
         self._connection = connection
         self._journal = journal
+        self._where = ""  # what all keys of this connection have in common
 
     def job(self, action: Action, bound: Bound) -> Job:
         """The job of one call. A create goes by name: its VM has no id yet."""
@@ -66,8 +67,10 @@ class Planner:
         return Job(bound, ref, self._uid(ref))
 
     def _uid(self, ref: Ref) -> str:
-        connection = self._connection
-        return uid_of(connection.backend.name, connection.account(), connection.scope, ref)
+        if not self._where:
+            place = self._connection
+            self._where = uid_of(place.backend.name, place.account(), place.scope, Ref(""))
+        return self._where + (ref.name or ref.id)
 
     def look(self, jobs: Sequence[Job]) -> None:
         """Fill in what journal and cloud say of each job's VM."""

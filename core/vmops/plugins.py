@@ -200,7 +200,7 @@ class Registry:
         return self._provided(plugin, name)
 
     def _provided(self, plugin: object, name: str) -> type[Backend[Any, Any]]:
-        from vmops.backend import Backend  # noqa: PLC0415  (pydantic; only once a backend is used)
+        from vmops.backend import Backend
 
         function = getattr(plugin, "vmops_backend", None)
         if function is None:

@@ -1,7 +1,7 @@
 """Two tables that hold for every cloud: what to do about a VM in a state, and when an act is done.
 
-`decide` is asked before anything is sent ("look before you act"); `judge` is asked while waiting, for
-operations of which the cloud keeps no record. Nothing else in vmops branches on states.
+`decide` is asked before anything is sent ("look before you act"); `judge` is asked while waiting,
+for operations of which the cloud keeps no record. Nothing else in vmops branches on states.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-from vmops.backend import VM, Failed, Next, Pending, Progress, State, Succeeded
+from vmops.backend import Failed, Next, Pending, Progress, Succeeded
 from vmops.errors import CloudError, Conflict, NotFound
 from vmops.operation import Action, Operation
+from vmops.vm import VM, State
 
 __all__ = ["POWER_CYCLE", "TABLE", "Decision", "boot_id", "decide", "judge"]
 

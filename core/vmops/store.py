@@ -74,7 +74,7 @@ def default_journal() -> str:
     given = os.environ.get("VMOPS_JOURNAL")
     if given:
         return given
-    import platformdirs  # noqa: PLC0415  (only where no place was given)
+    import platformdirs
 
     return str(platformdirs.user_state_path("vmops") / "journal.db")
 
@@ -146,15 +146,19 @@ class Store:
     @contextmanager
     def writing(self, *, durable: bool = False) -> Iterator[sa.Connection]:
         """A transaction that writes; with `durable` it is on disk when this returns."""
-        with _translated(self.place), self._thread_lock, self._process_lock():
-            with self._engine.connect() as connection:
-                if self._lock_file is not None:
-                    # outside any transaction: SQLite ignores this pragma inside one
-                    level = "FULL" if durable else "NORMAL"
-                    driver = connection.connection.driver_connection
-                    driver.execute(f"PRAGMA synchronous={level}")  # type: ignore[union-attr]
-                with connection.begin():
-                    yield connection
+        with (
+            _translated(self.place),
+            self._thread_lock,
+            self._process_lock(),
+            self._engine.connect() as connection,
+        ):
+            if self._lock_file is not None:
+                # outside any transaction: SQLite ignores this pragma inside one
+                level = "FULL" if durable else "NORMAL"
+                driver = connection.connection.driver_connection
+                driver.execute(f"PRAGMA synchronous={level}")  # type: ignore[union-attr]
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def _process_lock(self) -> Iterator[None]:

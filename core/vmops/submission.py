@@ -1,4 +1,4 @@
-"""Submitting: look, decide, make durable, call. One flow for every verb, one VM or a thousand:
+"""Submitting: one flow for every verb, one VM or a thousand.
 
 journal row -> look at the VM -> decide (semantics.TABLE) -> intent (fsync) -> call -> Operation
 """
@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from vmops.backend import VM, Limit, Ref, State, Tags, Target
+from vmops.backend import Limit, Target
 from vmops.batching import Batcher, Limiter
 from vmops.connection import Connection
 from vmops.errors import (
@@ -27,6 +27,7 @@ from vmops.journal import Intent, Journal, Row, Stale
 from vmops.operation import Action, Handle, Operation
 from vmops.params import Bound
 from vmops.planning import Answer, Job, Planner
+from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Submitter"]
 
@@ -34,6 +35,7 @@ _log = logging.getLogger("vmops")
 
 _ATTEMPTS: Final = 5
 _UNLIMITED: Final = Limit()
+_DURABLE: Final = frozenset({Action.PROVISION, Action.DEPROVISION})
 
 
 class Submitter:
@@ -82,18 +84,18 @@ class Submitter:
         for verb in dict.fromkeys(job.verb for job in jobs if job.verb):
             group = [job for job in jobs if job.verb is verb]
             for job, answer in zip(group, self._batcher(action, verb).submit(group), strict=True):
-                if isinstance(answer, Stale) or self._worth_another_look(verb, job, answer, last):
+                if isinstance(answer, Stale) or (
+                    not last and self._worth_another_look(verb, job, answer)
+                ):
                     job.looked_again = not isinstance(answer, Stale)
                     again.append(job)
                 else:
                     job.answer = answer
         return again
 
-    def _worth_another_look(
-        self, verb: Action, job: Job, answer: Operation | Exception, last: bool
-    ) -> bool:
+    def _worth_another_look(self, verb: Action, job: Job, answer: Operation | Exception) -> bool:
         """Whether a conflict may be our own doing: an answer that was lost, or a racing create."""
-        once = job.sent and not job.looked_again and not last
+        once = job.sent and not job.looked_again
         return once and isinstance(answer, Conflict) and verb is not Action.RESTART
 
     def _batcher(self, action: Action, verb: Action) -> Batcher[Job, Operation]:
@@ -135,26 +137,28 @@ class Submitter:
     def _send_group(
         self, action: Action, verb: Action, jobs: list[Job]
     ) -> Mapping[Job, Operation | Exception]:
-        rows = self._intend(verb, jobs)
-        answers: dict[Job, Operation | Exception] = {
-            job: row for job, row in zip(jobs, rows, strict=True) if isinstance(row, Exception)
-        }
-        going = [job for job in jobs if job not in answers]
-        for job, row in zip(jobs, rows, strict=True):
-            if isinstance(row, Row):
-                job.row = row
-        going_too = self._rest_of_batch(verb, going)
-        everyone = [*going, *going_too]
-        if not everyone:
-            return answers
-        for job in everyone:
-            job.sent = True
-        tokens = [self._token(verb, job) for job in everyone]
-        targets = [self._target(verb, job) for job in everyone]
-        mode = everyone[0].bound.call.stop_mode
-        handles = self._connection.send(verb, targets, tokens, mode)
-        answers.update(self._settle(action, verb, everyone, tokens, handles))
+        answers: dict[Job, Operation | Exception] = {}
+        if verb in _DURABLE:
+            answers.update(self._make_durable(verb, jobs))
+            jobs = [job for job in jobs if job not in answers]
+            jobs += self._rest_of_batch(verb, jobs)
+        if jobs:
+            for job in jobs:
+                job.sent = True
+            tokens = [self._token(verb, job) for job in jobs]
+            targets = [self._target(verb, job) for job in jobs]
+            mode = jobs[0].bound.call.stop_mode
+            handles = self._connection.send(verb, targets, tokens, mode)
+            answers.update(self._settle(action, verb, jobs, tokens, handles))
         return answers
+
+    def _make_durable(self, verb: Action, jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception]]:
+        """Write the intents; the jobs that may not be sent, and why."""
+        for job, row in zip(jobs, self._intend(verb, jobs), strict=True):
+            if isinstance(row, Exception):
+                yield job, row
+            else:
+                job.row = row
 
     def _intend(self, verb: Action, jobs: Sequence[Job]) -> Sequence[Row | Exception]:
         now = self._connection.clock.now()
@@ -170,10 +174,8 @@ class Submitter:
             ]
             together = self._connection.can_send_many(verb)
             return self._journal.intend_creates(intents, now, together=together)
-        if verb is Action.DEPROVISION:
-            intents = [Intent(job.row, job.name, vm_id=job.present_vm.id) for job in jobs]
-            return self._journal.intend_deletes(intents, now)
-        return [job.row for job in jobs]
+        intents = [Intent(job.row, job.name, vm_id=job.present_vm.id) for job in jobs]
+        return self._journal.intend_deletes(intents, now)
 
     def _rest_of_batch(self, verb: Action, jobs: Sequence[Job]) -> list[Job]:
         """Members of a batched create that must be re-sent along: a batch is one request."""
@@ -237,9 +239,9 @@ class Submitter:
     def _remember(
         self, verb: Action, accepted: Sequence[tuple[Job, Operation]], refused: Sequence[Row]
     ) -> None:
-        """Write down what the cloud answered. If that fails, the intent stands and recovery sees."""
+        """Write down what the cloud answered; if that fails, the intent stands."""
         try:
-            if verb in {Action.PROVISION, Action.DEPROVISION}:
+            if verb in _DURABLE:
                 if refused:
                     self._journal.refused(refused)
                 self._journal.accepted([(job.row, operation) for job, operation in accepted])

@@ -101,7 +101,7 @@ class Tracker:
         watched: Told of every look at every wait, for progress displays.
     """
 
-    def __init__(  # noqa: PLR0913  (six collaborators, all named)
+    def __init__(  # noqa: PLR0913, PLR0917  (its six collaborators)
         self,
         look: Look,
         advance: Callable[[Operation], Operation],

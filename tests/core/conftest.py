@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from vmops import VMOps
 from vmops.plugins import Registry
 

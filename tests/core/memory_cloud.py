@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr
+
 from vmops import (
     VM,
     Backend,
@@ -187,21 +188,21 @@ class MemoryCloud(Backend[MemorySettings, MemoryParams]):
         after()
         return {"vmId": f"id-{vm.name}"}
 
-    def start(self, vm: Target[MemoryParams], token: str) -> Handle:  # noqa: ARG002
+    def start(self, vm: Target[MemoryParams], token: str) -> Handle:
         return self._move("start", vm, State.STOPPED, State.STARTING)
 
-    def stop(self, vm: Target[MemoryParams], token: str, mode: StopMode) -> Handle:  # noqa: ARG002
+    def stop(self, vm: Target[MemoryParams], token: str, mode: StopMode) -> Handle:
         handle = self._move("stop", vm, State.RUNNING, State.STOPPING)
         self._find(vm).holds_compute = mode == "keep"
         return handle
 
-    def restart_phases(self, vm: Target[MemoryParams]) -> int:  # noqa: ARG002
+    def restart_phases(self, vm: Target[MemoryParams]) -> int:
         return self.world.phases
 
-    def restart(self, vm: Target[MemoryParams], token: str) -> Handle:  # noqa: ARG002
+    def restart(self, vm: Target[MemoryParams], token: str) -> Handle:
         return self._move("restart", vm, State.RUNNING, State.STOPPING)
 
-    def deprovision(self, vm: Target[MemoryParams], token: str) -> Handle:  # noqa: ARG002
+    def deprovision(self, vm: Target[MemoryParams], token: str) -> Handle:
         return self._move("deprovision", vm, None, State.DELETING)
 
     def explain(self, error: Exception) -> Fault | None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
+
 from vmops import Action, Failed, Next, Operation, Pending, Progress, Succeeded, VirtualClock
 from vmops.errors import AuthError, Conflict, Throttled, Unavailable
 from vmops.pace import Pace
@@ -29,7 +30,7 @@ class Cloud:
         self.ends[name] = now + seconds
         return Operation("memory", name, action, id=name, at=now)
 
-    def look(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:  # noqa: ARG002
+    def look(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:
         """How they stand."""
         self.looks.append(len(operations))
         if self.trouble:
@@ -94,11 +95,11 @@ def test_threads_share_one_look_per_tick(cloud: Cloud) -> None:
     look = cloud.look
 
     def look_when_all_wait(some: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:
-        while len(tracker._waits) < 50 and not outcomes:  # noqa: SLF001
+        while len(tracker._waits) < 50 and not outcomes:
             pause.wait(0.005)  # virtual time must not run ahead of threads that still start
         return look(some, timeout)
 
-    tracker._look = look_when_all_wait  # noqa: SLF001
+    tracker._look = look_when_all_wait
     threads = [
         threading.Thread(target=lambda o=o: outcomes.append(tracker.wait(waits_for(cloud, [o])[0])))
         for o in operations
@@ -248,16 +249,16 @@ def test_a_leader_that_is_interrupted_hands_over(cloud: Cloud) -> None:
 
     def interrupted(operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:
         thread.start()
-        while not any(caller.asleep for caller in tracker._waits.values()):  # noqa: SLF001
+        while not any(caller.asleep for caller in tracker._waits.values()):
             following.wait(0.01)
-        tracker._look = original  # noqa: SLF001
+        tracker._look = original
         raise KeyboardInterrupt
 
     operation = cloud.operation(5)
     thread = threading.Thread(
         target=lambda: done.append(tracker.wait(waits_for(cloud, [operation])[0]))
     )
-    tracker._look = interrupted  # noqa: SLF001
+    tracker._look = interrupted
     with pytest.raises(KeyboardInterrupt):
         tracker.wait(waits_for(cloud, [cloud.operation(60)])[0])
     thread.join(10)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from memory_cloud import MemoryError_, plugin_for
+
 from vmops import Operation, State, Status, SupportsVMOps, VMOps
 from vmops.errors import Conflict, InvalidParams, InvalidURL, NotFound, NotSupported, Unavailable
 from vmops.plugins import Registry
@@ -28,7 +29,7 @@ def test_is_the_protocol(ops: VMOps) -> None:
 
 
 def test_whole_life(ops: VMOps, world: Any) -> None:
-    """Every verb is PENDING, its wait SUCCEEDED with times and id, and in the end nothing is left."""
+    """Every verb is PENDING, its wait SUCCEEDED with times and id; in the end nothing is left."""
     for verb in ("vm_provision", "vm_stop", "vm_start", "vm_restart", "vm_deprovision"):
         status, pending = getattr(ops, verb)(VM)
         assert status is Status.PENDING, verb
@@ -61,7 +62,7 @@ def test_a_url_alone_resumes_in_another_object(
 
 
 def test_repeats_join_or_are_done(ops: VMOps, world: Any) -> None:
-    """A repeated provision joins with the first one's URL, then is done at once: one call in all."""
+    """A repeated provision joins with the first one's URL, then is done at once: one call."""
     _, first = ops.vm_provision(VM)
     status, second = ops.vm_provision(VM)
     assert status is Status.PENDING
@@ -114,7 +115,7 @@ def test_wait_without_a_url_is_pending(ops: VMOps) -> None:
 
 
 @pytest.mark.parametrize(("setup", "verb"), [(True, "vm_provision"), (False, "vm_deprovision")])
-def test_deployment_wait_by_state_alone(ops: VMOps, setup: bool, verb: str) -> None:  # noqa: FBT001
+def test_deployment_wait_by_state_alone(ops: VMOps, setup: bool, verb: str) -> None:
     """wait_vm_deployment without a URL judges by the VM's state, both ways."""
     provisioned(ops)
     getattr(ops, verb)(VM)
@@ -125,11 +126,11 @@ def test_teardown_wait_with_a_setup_url_is_refused(ops: VMOps) -> None:
     """A URL that leads elsewhere than `is_setup` says is a contradiction."""
     _, result = ops.vm_provision(VM)
     with pytest.raises(InvalidParams, match="asyncResultsUrl"):
-        ops.wait_vm_deployment(False, result)  # noqa: FBT003
+        ops.wait_vm_deployment(False, result)
 
 
 def test_deallocate_is_a_releasing_stop(ops: VMOps, world: Any) -> None:
-    """deprovisionMode=deallocate stops and releases; a kept stop is then released by a real call."""
+    """deprovisionMode=deallocate stops and releases; a kept stop is released by a real call."""
     provisioned(ops)
     ops.wait_vm_operation(ops.vm_stop({**VM, "stopMode": "keep"})[1])
     machine = world.alive()[0]
@@ -139,7 +140,7 @@ def test_deallocate_is_a_releasing_stop(ops: VMOps, world: Any) -> None:
     _, result = ops.vm_deprovision({**VM, "deprovisionMode": "deallocate"})
     assert Operation.from_url(result["asyncResultsUrl"]).action == "stop"
     params = {**VM, "deprovisionMode": "deallocate"}
-    assert ops.wait_vm_deployment(False, params)[0] is Status.SUCCEEDED  # noqa: FBT003
+    assert ops.wait_vm_deployment(False, params)[0] is Status.SUCCEEDED
     assert not world.alive()[0].holds_compute
 
 
@@ -183,7 +184,7 @@ def test_a_lost_restart_is_not_sent_twice(ops: VMOps, world: Any) -> None:
 
 
 def test_no_answer_at_all_keeps_the_intent(ops: VMOps, world: Any) -> None:
-    """When every answer is lost the call is FAILED as Unavailable, and a repeat makes no second VM."""
+    """When every answer is lost the call is FAILED as Unavailable; a repeat makes no second VM."""
     world.faults["provision"] = ["lost"] * 50
     status, result = ops.vm_provision(VM)
     assert status is Status.FAILED
@@ -282,7 +283,7 @@ def test_url_contradicting_config_or_name_is_refused(ops: VMOps, registry: Regis
 
 
 def test_vm_by_id(ops: VMOps, world: Any) -> None:
-    """vmId finds our VM under its name in the journal."""
+    """VmId finds our VM under its name in the journal."""
     provisioned(ops)
     status, result = ops.vm_deprovision({"vmId": "id-web-1"})
     assert status is Status.PENDING
@@ -300,10 +301,9 @@ def test_many_are_validated_before_the_first_call(ops: VMOps, world: Any) -> Non
 def test_many_share_looks_and_isolate_failures(ops: VMOps, world: Any) -> None:
     """50 creates cost one look; one that is refused fails alone; all waits share their polls."""
     world.faults["provision"] = [MemoryError_("Quota")]
-    answers = dict(
-        (i, (s, r))
-        for i, s, r in ops.run_many("provision", [{"vmName": f"v{i}"} for i in range(50)])
-    )
+    answers = {
+        i: (s, r) for i, s, r in ops.run_many("provision", [{"vmName": f"v{i}"} for i in range(50)])
+    }
     assert world.calls["describe"] == 1
     failed = [i for i, (status, _) in answers.items() if status is Status.FAILED]
     assert len(failed) == 1
@@ -323,7 +323,7 @@ def test_the_same_name_twice_in_one_call_is_one_vm(ops: VMOps, world: Any) -> No
 
 def test_another_status_enum_comes_back(registry: Registry) -> None:
     """`status=` answers with another enum of the same names, such as MLOS's own."""
-    import enum  # noqa: PLC0415
+    import enum
 
     theirs = enum.Enum("Theirs", {s.name: s.value for s in Status})
     with VMOps({"backend": "memory"}, status=theirs, registry=registry, journal=None) as ops:
