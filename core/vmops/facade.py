@@ -182,8 +182,10 @@ class VMOps:
         self.close()
 
     def _submit(self, action: Action, params: Mapping[str, Any]) -> tuple[Any, Result]:
-        bound = self._bind(action, params)
-        return next(self._run([bound]))[1:]
+        _, status, result = next(self._run([self._bind(action, params)]))
+        if result.error is not None and not isinstance(result.error, VMOpsError):
+            raise result.error  # nobody mapped it: a bug, which must be seen
+        return status, result
 
     def _run(self, calls: Sequence[_Call]) -> Iterator[tuple[int, Any, Result]]:
         for action in dict.fromkeys(call.action for call in calls):
@@ -220,8 +222,6 @@ class VMOps:
         if isinstance(answer, VM):
             now = datetime.now(UTC).timestamp()
             return self._status[Status.SUCCEEDED], Result(timed(now, now, vm_info(answer)))
-        if not isinstance(answer, (CloudError, JournalError)):
-            raise answer
         _log.warning("%s failed: %s: %s", call.action.value, type(answer).__name__, answer)
         return self._status[Status.FAILED], Result.failure(answer)
 

@@ -16,12 +16,12 @@ from vmops.backend import Limit, Target
 from vmops.batching import Batcher, Limiter
 from vmops.connection import Connection
 from vmops.errors import (
-    CloudError,
     Conflict,
     JournalError,
     NotFound,
     TransientError,
     Unavailable,
+    VMOpsError,
 )
 from vmops.journal import Intent, Journal, Row, Stale
 from vmops.operation import Action, Handle, Operation
@@ -214,7 +214,7 @@ class Submitter:
         for job, token, handle in zip(jobs, tokens, handles, strict=True):
             answer = self._settled(verb, job, handle)
             if isinstance(answer, Exception):
-                if isinstance(answer, CloudError) and not isinstance(answer, TransientError):
+                if isinstance(answer, VMOpsError) and not isinstance(answer, TransientError):
                     refused.append(job.row)
                 yield job, answer
             else:

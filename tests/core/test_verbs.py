@@ -339,3 +339,19 @@ def test_two_clouds_in_one_wait(world: Any, registry: Registry, journal: Path) -
         ends = list(ops.wait_many(pending))
     assert sorted(i for i, _, _ in ends) == [0, 1]
     assert {status for _, status, _ in ends} == {Status.SUCCEEDED}
+
+
+def test_a_bug_in_the_backend_is_raised_and_keeps_the_intent(ops: VMOps, world: Any) -> None:
+    """An exception nobody mapped passes through; the intent stays, and a repeat makes one VM."""
+    world.faults["provision"] = [ZeroDivisionError("a bug")]
+    with pytest.raises(ZeroDivisionError):
+        ops.vm_provision(VM)
+    provisioned(ops)
+    assert len(world.machines) == 1
+
+
+def test_a_bug_in_one_of_many_loses_no_handle(ops: VMOps, world: Any) -> None:
+    """In run_many even a bug is one member's failure: the others' URLs come back."""
+    world.faults["provision"] = [ZeroDivisionError("a bug")]
+    answers = list(ops.run_many("provision", [{"vmName": "v1"}, {"vmName": "v2"}]))
+    assert sorted(status.name for _, status, _ in answers) == ["FAILED", "PENDING"]
