@@ -72,7 +72,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The operation is over and done; `info` is added to the result."""
+    """The operation is over and done; `info` is for the result, empty if `describe` has it."""
 
     info: Mapping[str, Any] = field(default_factory=dict)
 

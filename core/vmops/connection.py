@@ -14,10 +14,7 @@ from typing import Any, Final, TypeVar
 
 from vmops.backend import (
     Backend,
-    Failed,
     Limit,
-    Next,
-    Pending,
     Progress,
     StopMode,
     Succeeded,
@@ -72,7 +69,7 @@ class Connection:
         """The budget of one class of calls."""
         if kind not in self._limiters:
             limit = self.backend.limits.get(kind, Limit())
-            self._limiters[kind] = Limiter(limit, self.clock)
+            self._limiters.setdefault(kind, Limiter(limit, self.clock))
         return self._limiters[kind]
 
     def look(self, refs: Sequence[Ref]) -> list[VM | Exception | None]:
@@ -85,10 +82,10 @@ class Connection:
         pauses = _pauses()
         while True:
             seen = self.look(refs)
-            trouble = next((vm for vm in seen if isinstance(vm, TransientError)), None)
-            if trouble is None:
+            trouble = [vm for vm in seen if isinstance(vm, TransientError)]
+            if not trouble:
                 return seen
-            self._pause(trouble, pauses, give_up)
+            self._pause(trouble[0], pauses, give_up)
 
     def list_vms(self) -> list[VM]:
         """Every VM that carries vmops tags, whoever's it is."""
@@ -169,9 +166,7 @@ class Connection:
     def progress(self, operations: Sequence[Operation], timeout: float) -> dict[str, Progress]:
         """How operations stand, by id: the cloud's word where it has one, else the VM's state."""
         progress = self._polled(operations, timeout)
-        asked = [
-            o for o in operations if not isinstance(progress.get(o.id), Pending | Failed | Next)
-        ]
+        asked = [operation for operation in operations if _needs_look(progress.get(operation.id))]
         seen = self.look([Ref(o.vm, o.vm_id) for o in asked]) if asked else []
         now, horizon = self.clock.now(), self.backend.horizon
         for operation, vm in zip(asked, seen, strict=True):
@@ -246,6 +241,11 @@ class Connection:
         if isinstance(exc, (ConnectionError, TimeoutError)):
             return Unavailable(f"{self.backend.name}: no answer: {exc!r}")
         return None
+
+
+def _needs_look(step: Progress | None) -> bool:
+    """Whether the VM itself must be seen: to judge by its state, or for the result's extras."""
+    return step is None or (isinstance(step, Succeeded) and not step.info)
 
 
 def vm_info(vm: VM) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -105,7 +105,8 @@ class Submitter:
             limiter = self._connection.limiter(verb.value)
             send = partial(self._send_batch, action, verb)
             free = Limiter(_UNLIMITED, self._connection.clock)
-            self._batchers[key] = Batcher(send, limiter if many else free, overlap=True)
+            batcher = Batcher(send, limiter if many else free, overlap=True)
+            self._batchers.setdefault(key, batcher)
         return self._batchers[key]
 
     def _send_batch(
@@ -113,15 +114,21 @@ class Submitter:
     ) -> list[Operation | Exception]:
         """One leader's batch: durable first, then called, group by group of equal requests."""
         answers: dict[Job, Operation | Exception] = {}
-        groups: dict[str, list[Job]] = {}
-        for job in jobs:
-            groups.setdefault(self._likeness(verb, job), []).append(job)
-        for group in groups.values():
+        for group in self._alike(verb, jobs):
             try:
                 answers.update(self._send_group(action, verb, group))
             except JournalError as exc:
                 answers.update(dict.fromkeys(group, exc))
         return [answers[job] for job in jobs]
+
+    def _alike(self, verb: Action, jobs: Sequence[Job]) -> Iterable[list[Job]]:
+        """The jobs, grouped by what may leave in one call."""
+        if len(jobs) == 1:
+            return [list(jobs)]
+        groups: dict[str, list[Job]] = {}
+        for job in jobs:
+            groups.setdefault(self._likeness(verb, job), []).append(job)
+        return groups.values()
 
     def _likeness(self, verb: Action, job: Job) -> str:
         """What jobs must share to leave in one call."""
