@@ -1,0 +1,364 @@
+"""The `sim` backend: `vmops_sim.cloud` as the core wants it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from vmops import (
+    VM,
+    Backend,
+    Bucket,
+    Clock,
+    Failed,
+    Fault,
+    Handle,
+    Limit,
+    LocalOnly,
+    Operation,
+    Params,
+    Pending,
+    Progress,
+    Ref,
+    Settings,
+    State,
+    StopMode,
+    Succeeded,
+    SystemClock,
+    Tags,
+    Target,
+    VirtualClock,
+)
+from vmops.errors import (
+    AuthError,
+    CloudError,
+    Conflict,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    NotSupported,
+    Preempted,
+    QuotaExceeded,
+    Throttled,
+    Unavailable,
+)
+from vmops_sim.cloud import CODES, Behaviour, Order, SimCloud
+from vmops_sim.errors import SimError
+from vmops_sim.script import Duration, FaultScript
+from vmops_sim.world import FileStore, Machine, MemoryStore, SimOperation, Store
+
+__all__ = ["SimBackend", "SimParams", "SimSettings"]
+
+_SHARE: Final = "The share (0 to 1) of calls"
+
+
+class SimSettings(Settings):
+    """Which simulated cloud, and how it behaves."""
+
+    world: str = Field(
+        "default", pattern=r"[a-z0-9-]{1,40}", description="Name of the simulated cloud."
+    )
+    state_dir: Annotated[Path | None, LocalOnly] = Field(
+        None, description="Folder that keeps it for all processes; by default it is in memory."
+    )
+    account_id: str = Field("sim-account", description="The account the caller is in.")
+    clock: Literal["real", "virtual"] = Field(
+        "real", description="Virtual time jumps whenever somebody waits; in memory only."
+    )
+    seed: int = Field(0, description="The same seed makes the same cloud.")
+    tick: float = Field(0.1, gt=0, description="Seconds between two polls at least.")
+    provision_seconds: str = Field("2", description="Duration: 30, 20-40 or lognormal:30,0.3.")
+    start_seconds: str = Field("1", description="Duration of a start.")
+    stop_seconds: str = Field("1", description="Duration of a stop.")
+    restart_seconds: str = Field("1", description="Duration of a restart in one phase.")
+    deprovision_seconds: str = Field("1", description="Duration of a deletion.")
+    api_seconds: str = Field("0", description="Duration of every API call.")
+    visible_after: str = Field(
+        "0", description="Duration for which a new VM is missing from descriptions."
+    )
+    quota: int = Field(0, ge=0, description="How many VMs the account may have; 0 is any number.")
+    capacity: int = Field(0, ge=0, description="How many VMs a zone can hold; 0 is any number.")
+    calls_per_second: float = Field(
+        0.0, ge=0, description="API calls of one kind that are let through each second; 0 is all."
+    )
+    no_capacity: float = Field(
+        0.0, ge=0, le=1, description="The share of creates that find no room."
+    )
+    server_errors: float = Field(0.0, ge=0, le=1, description=f"{_SHARE} that end in a 5xx.")
+    lost_answers: float = Field(
+        0.0, ge=0, le=1, description=f"{_SHARE} whose answer is lost, half of them carried out."
+    )
+    fail_late: float = Field(0.0, ge=0, le=1, description=f"{_SHARE} accepted, but failing later.")
+    stuck: float = Field(0.0, ge=0, le=1, description=f"{_SHARE} accepted, but never ending.")
+    forgotten: float = Field(
+        0.0, ge=0, le=1, description="The share of operations the cloud forgets at once."
+    )
+    preempt_after: float = Field(
+        0.0, ge=0, description="Seconds after which a running spot VM is taken away; 0 is never."
+    )
+    handles: bool = Field(
+        default=True, description="Whether operations can be polled, or only VMs described."
+    )
+    batch: bool = Field(default=True, description="Whether one call can act on many VMs.")
+    unique_names: bool = Field(default=False, description="Whether a name can be used only once.")
+    faults: str = Field(
+        "", description="Faults for certain calls, such as provision:2=QuotaExceeded,poll:*=lost."
+    )
+
+    @field_validator(
+        "provision_seconds",
+        "start_seconds",
+        "stop_seconds",
+        "restart_seconds",
+        "deprovision_seconds",
+        "api_seconds",
+        "visible_after",
+    )
+    @classmethod
+    def _check_duration(cls, text: str) -> str:
+        Duration.parse(text)
+        return text
+
+    @field_validator("faults")
+    @classmethod
+    def _check_faults(cls, text: str) -> str:
+        FaultScript.parse(text, CODES)
+        return text
+
+    @model_validator(mode="after")
+    def _check_clock(self) -> Self:
+        if self.clock == "virtual" and self.state_dir is not None:
+            raise ValueError("clock: a virtual clock cannot be shared; leave out stateDir")
+        return self
+
+
+class SimParams(Params):
+    """What to make."""
+
+    vm_size: str = Field("small", description="Any name.")
+    image: str = Field("sim-os", description="Any name.")
+    zone: str = Field("a", description="Any name; capacity is counted by zone.")
+    spot: bool = Field(default=False, description="Whether the VM may be taken away.")
+    restart_mode: Literal["reboot", "power-cycle"] = Field(
+        "reboot", description="Restart in one phase, or as a stop and a start."
+    )
+    user_data: SecretStr = Field(SecretStr(""), description="Data for the guest; it has no effect.")
+
+
+class SimBackend(Backend[SimSettings, SimParams]):
+    """A simulated cloud: nothing runs, everything can go wrong."""
+
+    name = "sim"
+    error_codes: ClassVar[Mapping[str, type[CloudError]]] = {
+        "AuthFailure": AuthError,
+        "ConnectionLost": Unavailable,
+        "IdempotentParameterMismatch": Conflict,
+        "IdempotentVMTerminated": Conflict,
+        "IncorrectState": Conflict,
+        "InsufficientCapacity": NoCapacity,
+        "InternalError": Unavailable,
+        "InvalidValue": InvalidRequest,
+        "NameTaken": Conflict,
+        "QuotaExceeded": QuotaExceeded,
+        "SpotPreempted": Preempted,
+        "Throttling": Throttled,
+        "Unsupported": NotSupported,
+        "VMNotFound": NotFound,
+    }
+
+    def __init__(self, settings: SimSettings) -> None:
+        """Find the world; it is made if there is none of that name."""
+        super().__init__(settings)
+        store, self.clock = _world_of(settings)
+        self.cloud = SimCloud(store, _behaviour(settings), self.clock.now, self.clock.sleep)
+        longest = Duration.parse(settings.visible_after)
+        self.horizon = 10 * max(longest.low, longest.high)
+        self.poll_interval = settings.tick
+        if settings.calls_per_second:
+            rate = settings.calls_per_second
+            limit = Limit(Bucket(rate * 5, rate))
+            kinds = ("describe", "poll", "provision", "start", "stop", "restart", "deprovision")
+            self.limits = dict.fromkeys(kinds, limit)
+        if settings.batch:
+            self.provision_many = self._provision_many
+            self.start_many = self._acting("start")
+            self.restart_many = self._restart_many
+            self.deprovision_many = self._acting("deprovision")
+            self.stop_many = self._stop_many
+
+    def account(self) -> str:
+        """The account in the settings, as the cloud confirms it."""
+        return self.cloud.who_am_i(self.settings.account_id)
+
+    def describe(self, refs: Sequence[Ref] | None) -> list[VM]:
+        """The machines as the cloud shows them; a deleted one is an explicit ABSENT for a while."""
+        if refs is None:
+            return [_vm(m) for m in self.cloud.describe(None, (), tag="vmops-owner")]
+        ids = [ref.id for ref in refs if ref.id]
+        names = [ref.name for ref in refs if not ref.id]
+        return [_vm(machine) for machine in self.cloud.describe(ids, names)]
+
+    def provision(self, vm: Target[SimParams], token: str) -> Handle:
+        """One create call."""
+        return self._provision_many([vm], token)[0]
+
+    def start(self, vm: Target[SimParams], token: str) -> Handle:  # noqa: ARG002
+        """One start call."""
+        return _only(self._act("start", [vm]))
+
+    def stop(self, vm: Target[SimParams], token: str, mode: StopMode) -> Handle:  # noqa: ARG002
+        """One stop call."""
+        return _only(self._act("stop", [vm], keep=mode == "keep"))
+
+    def restart(self, vm: Target[SimParams], token: str) -> Handle:  # noqa: ARG002
+        """One restart call, or the stop that begins a power cycle."""
+        return _only(self._act("stop" if self.restart_phases(vm) > 1 else "restart", [vm]))
+
+    def deprovision(self, vm: Target[SimParams], token: str) -> Handle:  # noqa: ARG002
+        """One delete call."""
+        return _only(self._act("deprovision", [vm]))
+
+    def restart_phases(self, vm: Target[SimParams]) -> int:
+        """2 for a power cycle."""
+        return 2 if vm.params.restart_mode == "power-cycle" else 1
+
+    def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:  # noqa: ARG002
+        """What the cloud says of operations; of some, and of power cycles, it says nothing."""
+        ids = {o.id: o.handle["op"] for o in operations if "op" in o.handle}
+        if not self.settings.handles or not ids:
+            return {}
+        known = self.cloud.operations(ids.values())
+        now = self.clock.now()
+        return {id_: _progress(known[op], now) for id_, op in ids.items() if op in known}
+
+    def explain(self, error: Exception) -> Fault | None:
+        """What a SimError says."""
+        if isinstance(error, SimError):
+            return Fault(error.code, f"sim: {error.message}", retry_after=error.retry_after)
+        return None
+
+    def _provision_many(self, vms: Sequence[Target[SimParams]], token: str) -> list[Handle]:
+        made = self.cloud.create([_order(vm) for vm in vms], token)
+        return [self._handle(op) | {"vmId": id_} for id_, op in made]
+
+    def _acting(self, action: str) -> Callable[..., Sequence[Handle | CloudError]]:
+        return lambda vms, token: [self._told(x) for x in self._act(action, vms)]  # noqa: ARG005
+
+    def _stop_many(
+        self,
+        vms: Sequence[Target[SimParams]],
+        token: str,
+        mode: StopMode,
+    ) -> list[Handle | CloudError]:
+        return [self._told(x) for x in self._act("stop", vms, keep=mode == "keep")]
+
+    def _restart_many(
+        self,
+        vms: Sequence[Target[SimParams]],
+        token: str,  # noqa: ARG002
+    ) -> list[Handle | CloudError]:
+        phases = self.restart_phases(vms[0])
+        return [self._told(x) for x in self._act("stop" if phases > 1 else "restart", vms)]
+
+    def _act(
+        self, action: str, vms: Sequence[Target[SimParams]], *, keep: bool = False
+    ) -> list[Handle | SimError]:
+        answers = self.cloud.act(action, [vm.id for vm in vms], keep=keep)
+        return [a if isinstance(a, SimError) else self._handle(a) for a in answers]
+
+    def _handle(self, operation: str) -> dict[str, str]:
+        return {"op": operation} if self.settings.handles and operation else {}
+
+    def _told(self, answer: Handle | SimError) -> Handle | CloudError:
+        if not isinstance(answer, SimError):
+            return answer
+        kind = self.error_codes.get(answer.code, CloudError)
+        return kind(f"sim: {answer.message}", provider_code=answer.code)
+
+
+_worlds: dict[str, tuple[MemoryStore, Clock]] = {}
+_worlds_lock = threading.Lock()
+
+
+def _world_of(settings: SimSettings) -> tuple[Store, Clock]:
+    """The store and clock of a world; those in memory are shared by all who name them."""
+    if settings.state_dir is not None:
+        return FileStore(settings.state_dir.absolute(), settings.world), SystemClock()
+    key = f"{settings.clock}/{settings.world}"
+    with _worlds_lock:
+        if key not in _worlds:
+            clock: Clock = VirtualClock() if settings.clock == "virtual" else SystemClock()
+            _worlds[key] = MemoryStore(), clock
+        return _worlds[key]
+
+
+def _behaviour(settings: SimSettings) -> Behaviour:
+    actions = ("provision", "start", "stop", "restart", "deprovision")
+    return Behaviour(
+        seed=settings.seed,
+        durations={a: Duration.parse(getattr(settings, f"{a}_seconds")) for a in actions},
+        visible_after=Duration.parse(settings.visible_after),
+        api_seconds=Duration.parse(settings.api_seconds),
+        quota=settings.quota,
+        capacity=settings.capacity,
+        calls_per_second=settings.calls_per_second,
+        no_capacity=settings.no_capacity,
+        server_errors=settings.server_errors,
+        lost_answers=settings.lost_answers,
+        fail_late=settings.fail_late,
+        stuck=settings.stuck,
+        forgotten=settings.forgotten,
+        preempt_after=settings.preempt_after,
+        unique_names=settings.unique_names,
+        faults=FaultScript.parse(settings.faults, CODES),
+    )
+
+
+def _order(vm: Target[SimParams]) -> Order:
+    params = vm.params
+    return Order(
+        name=vm.name,
+        tags=vm.tags.to_dict() if vm.tags else {},
+        size=params.vm_size,
+        zone=params.zone,
+        spot=params.spot,
+        user_data=params.user_data.get_secret_value(),
+    )
+
+
+def _vm(machine: Machine) -> VM:
+    error = None
+    if machine.cause:
+        kind = SimBackend.error_codes.get(machine.cause, CloudError)
+        error = kind(f"sim: VM {machine.name!r}: {machine.cause}", provider_code=machine.cause)
+    return VM(
+        machine.name,
+        State(machine.state),
+        id=machine.id,
+        holds_compute=machine.holds_compute,
+        started=machine.started or None,
+        tags=Tags.from_dict(machine.tags),
+        info={"privateIp": machine.address, "vmSize": machine.size, "zone": machine.zone},
+        error=error,
+    )
+
+
+def _progress(operation: SimOperation, now: float) -> Progress:
+    if operation.until > now:
+        return Pending()
+    if operation.fails:
+        kind = SimBackend.error_codes.get(operation.fails, CloudError)
+        message = f"sim: {operation.action} failed: {operation.fails}"
+        return Failed(kind(message, provider_code=operation.fails))
+    return Succeeded()
+
+
+def _only(answers: list[Handle | SimError]) -> Handle:
+    (answer,) = answers
+    if isinstance(answer, SimError):
+        raise answer
+    return answer
