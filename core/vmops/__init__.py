@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vmops.facade import VMOps
     from vmops.machines import machine
     from vmops.operation import Action, Handle, Operation
-    from vmops.params import LocalOnly, Params, Secret, Settings
+    from vmops.params import LocalOnly, Params, Secret, Settings, Tuning
     from vmops.plugins import Event, hookimpl
     from vmops.result import Result
     from vmops.vm import VM, Ref, State, Tags
@@ -54,7 +54,7 @@ _HOMES = {
     "facade": ("VMOps",),
     "machines": ("machine",),
     "operation": ("Action", "Handle", "Operation"),
-    "params": ("LocalOnly", "Params", "Secret", "Settings"),
+    "params": ("LocalOnly", "Params", "Secret", "Settings", "Tuning"),
     "plugins": ("Event", "hookimpl"),
     "result": ("Result",),
     "vm": ("VM", "Ref", "State", "Tags"),
@@ -90,6 +90,7 @@ __all__ = [
     "SystemClock",
     "Tags",
     "Target",
+    "Tuning",
     "VMOps",
     "VirtualClock",
     "hookimpl",

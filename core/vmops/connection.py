@@ -23,7 +23,7 @@ from vmops.backend import (
 from vmops.batching import Batcher, Limiter
 from vmops.errors import CloudError, Throttled, TransientError, Unavailable, VMOpsError
 from vmops.operation import Action, Handle, Operation
-from vmops.params import LocalOnly, as_text
+from vmops.params import LocalOnly, Tuning, as_text
 from vmops.semantics import judge
 from vmops.vm import VM, Ref, State
 
@@ -51,6 +51,7 @@ class Connection:
         self.backend = backend
         self.clock = backend.clock
         self.scope = _scope(backend)
+        self.place = {k: v for k, v in self.scope.items() if k not in _tuning(backend)}
         self._owner = owner
         self._limiters: dict[str, Limiter] = {}
         self._looks: Batcher[Ref, VM | None] = Batcher(self._describe, self.limiter("describe"))
@@ -258,6 +259,11 @@ def _pauses() -> Iterator[float]:
     while True:
         yield pause * (0.5 + random.random())  # noqa: S311  (jitter, not cryptography)
         pause = min(pause * 2, longest)
+
+
+def _tuning(backend: Backend[Any, Any]) -> frozenset[str]:
+    fields = type(backend.settings).model_fields.items()
+    return frozenset(f.alias or name for name, f in fields if Tuning in f.metadata)
 
 
 def _scope(backend: Backend[Any, Any]) -> Mapping[str, str]:

@@ -142,11 +142,6 @@ def uid_of(backend: str, account: str, scope: Mapping[str, str], ref: Ref) -> st
     return f"{backend}/{account}/{where}/{ref.name or ref.id}"
 
 
-def operation_uid(operation: Operation) -> str:
-    """The key of an operation's VM."""
-    return uid_of(operation.backend, operation.account, operation.scope, Ref(operation.vm))
-
-
 class NoJournal:
     """Remembers nothing: tokens are random, and a crash between call and answer may leak."""
 

@@ -22,7 +22,7 @@ from vmops.errors import InvalidParams, Problem
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["Binder", "Bound", "Call", "LocalOnly", "Params", "Secret", "Settings"]
+__all__ = ["Binder", "Bound", "Call", "LocalOnly", "Params", "Secret", "Settings", "Tuning"]
 
 
 class _Marker:
@@ -37,6 +37,9 @@ class _Marker:
 
 LocalOnly = _Marker("LocalOnly")
 """`Annotated[str, LocalOnly]`: bound from constructor config or environment, never from params."""
+Tuning = _Marker("Tuning")
+"""`Annotated[str, Tuning]`: a setting that says how, not where; two that differ in it are the same
+place to the journal."""
 Secret = _Marker("Secret")
 """`Annotated[str, Secret]`: never echoed into a result (a SecretStr field never is either)."""
 

@@ -68,8 +68,8 @@ class Planner:
 
     def _uid(self, ref: Ref) -> str:
         if not self._where:
-            place = self._connection
-            self._where = uid_of(place.backend.name, place.account(), place.scope, Ref(""))
+            there = self._connection
+            self._where = uid_of(there.backend.name, there.account(), there.place, Ref(""))
         return self._where + (ref.name or ref.id)
 
     def look(self, jobs: Sequence[Job]) -> None:

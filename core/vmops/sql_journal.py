@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from vmops.errors import Conflict
-from vmops.journal import Intent, Row, Stale, canonical, operation_uid
+from vmops.journal import Intent, Row, Stale, canonical
 from vmops.operation import Action, Operation
 from vmops.store import Store, operations, vms
 from vmops.tracker import End, Outcome
@@ -51,6 +51,8 @@ class SqlJournal:
             current = _select(connection, [intent.row.uid for intent in intents])
             fresh = [i for i in intents if _is_free(current.get(i.row.uid))]
             shared = self._token(fresh) if together and len(fresh) > 1 else ""
+            places = {id(intent): place for place, intent in enumerate(fresh)}
+            sequence = self._store.take_sequence(connection, len(fresh))
             answers: list[Row | Exception] = []
             for intent in intents:
                 row = current.get(intent.row.uid, Row(intent.row.uid))
@@ -59,8 +61,14 @@ class SqlJournal:
                 elif row.state == "INTENT":
                     answers.append(self._intend_again(connection, intent, row, now))
                 else:
-                    place = (len(fresh), fresh.index(intent)) if shared else (0, 0)
-                    values = self._new_intent(connection, intent, shared, place, now)
+                    place = places[id(intent)]
+                    values = {
+                        **_new_intent(intent, now),
+                        "token": shared or self._token([intent]),
+                        "batch": len(fresh) if shared else 0,
+                        "member": place if shared else 0,
+                        "sequence": sequence + place,
+                    }
                     answers.append(_put(connection, row, values))
             return answers
 
@@ -73,30 +81,6 @@ class SqlJournal:
                 hint="repeat vm_provision with the parameters of the first call, or deprovision",
             )
         return _put(connection, row, {"fence": row.fence + 1, "sent": now})
-
-    def _new_intent(
-        self,
-        connection: sa.Connection,
-        intent: Intent,
-        shared: str,
-        place: tuple[int, int],
-        now: float,
-    ) -> dict[str, Any]:
-        return {
-            "generation": intent.row.generation + 1,
-            "state": "INTENT",
-            "token": shared or self._token([intent]),
-            "digest": intent.digest,
-            "vm": intent.vm,
-            "vm_id": "",
-            "url": "",
-            "sent": now,
-            "fence": intent.row.fence + 1,
-            "sequence": self._store.next_sequence(connection),
-            "batch": place[0],
-            "member": place[1],
-            "expires": intent.expires,
-        }
 
     def _token(self, intents: Sequence[Intent]) -> str:
         members = ",".join(f"{i.row.uid}/{i.row.generation + 1}" for i in intents)
@@ -169,9 +153,10 @@ class SqlJournal:
 
     def names(self, operation: Operation) -> bool:
         """Whether this operation is the last thing that was asked of its VM."""
+        uid = sa.select(operations.c.uid).where(operations.c.id == operation.id)
         query = (
             sa.select(operations.c.id)
-            .where(operations.c.uid == operation_uid(operation))
+            .where(operations.c.uid == uid.scalar_subquery())
             .order_by(operations.c.number.desc())
             .limit(1)
         )
@@ -179,19 +164,19 @@ class SqlJournal:
             return connection.execute(query).scalar() == operation.id
 
     def ended(self, outcomes: Iterable[Outcome]) -> None:
-        """These operations were seen to end; a time-out ends nothing."""
-        over = [outcome for outcome in outcomes if outcome.end is not End.TIMED_OUT]
+        """These operations were seen to end; a time-out ends nothing, a stranger's is skipped."""
+        over = {o.operation.id: o for o in outcomes if o.end is not End.TIMED_OUT}
         if not over:
             return
         with self._store.writing() as connection:
-            for outcome in over:
-                operation = outcome.operation
+            for id_, uid in _uids(connection, list(over)):
+                outcome = over[id_]
                 _end_operation(connection, outcome)
-                state = _END_STATES.get((operation.action, outcome.end))
+                state = _END_STATES.get((outcome.operation.action, outcome.end))
                 if state is not None:
-                    same = vms.c.url.like(f"%id={operation.id}%")
-                    values = {"state": state, "vm_id": outcome.info.get("vmId") or operation.vm_id}
-                    _update(connection, operation_uid(operation), values, same)
+                    same = vms.c.url.like(f"%id={id_}%")
+                    vm_id = outcome.info.get("vmId") or outcome.operation.vm_id
+                    _update(connection, uid, {"state": state, "vm_id": vm_id}, same)
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -206,18 +191,43 @@ _END_STATES: Final = {
 }
 
 
+def _new_intent(intent: Intent, now: float) -> dict[str, Any]:
+    return {
+        "generation": intent.row.generation + 1,
+        "state": "INTENT",
+        "digest": intent.digest,
+        "vm": intent.vm,
+        "vm_id": "",
+        "url": "",
+        "sent": now,
+        "fence": intent.row.fence + 1,
+        "expires": intent.expires,
+    }
+
+
 def _is_free(row: Row | None) -> bool:
     return row is None or row.state != "INTENT"
 
 
+_VARIABLES: Final = 500  # in one query: SQLite takes a limited number
 _COLUMNS: Final = [vms.c[name] for name in Row.__slots__]
 
 
 def _select(connection: sa.Connection, uids: Sequence[str]) -> dict[str, Row]:
     found: dict[str, Row] = {}
-    for start in range(0, len(uids), 500):  # SQLite takes a limited number of variables
-        query = sa.select(*_COLUMNS).where(vms.c.uid.in_(uids[start : start + 500]))
+    for start in range(0, len(uids), _VARIABLES):
+        query = sa.select(*_COLUMNS).where(vms.c.uid.in_(uids[start : start + _VARIABLES]))
         found.update((row.uid, Row(*row)) for row in connection.execute(query))
+    return found
+
+
+def _uids(connection: sa.Connection, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """(operation id, uid) of those that this journal knows."""
+    found: list[tuple[str, str]] = []
+    for start in range(0, len(ids), _VARIABLES):
+        some = operations.c.id.in_(ids[start : start + _VARIABLES])
+        query = sa.select(operations.c.id, operations.c.uid).where(some)
+        found += [(row.id, row.uid) for row in connection.execute(query)]
     return found
 
 

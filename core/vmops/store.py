@@ -172,14 +172,14 @@ class Store:
         finally:
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
-    def next_sequence(self, connection: sa.Connection) -> int:
-        """A number greater than all before it in this journal."""
+    def take_sequence(self, connection: sa.Connection, count: int) -> int:
+        """The first of `count` numbers that are greater than all before them in this journal."""
         row = sa.select(meta.c.value).where(meta.c.key == "sequence").with_for_update()
-        number = int(connection.execute(row).scalar_one()) + 1
-        connection.execute(
-            sa.update(meta).where(meta.c.key == "sequence").values(value=str(number))
-        )
-        return number
+        first = int(connection.execute(row).scalar_one()) + 1
+        last = sa.update(meta).where(meta.c.key == "sequence").values(value=str(first + count - 1))
+        if count:
+            connection.execute(last)
+        return first
 
     def close(self) -> None:
         """Close all connections and the lock file."""

@@ -148,15 +148,14 @@ class Submitter:
         if verb in _DURABLE:
             answers.update(self._make_durable(verb, jobs))
             jobs = [job for job in jobs if job not in answers]
-            jobs += self._rest_of_batch(verb, jobs)
-        if jobs:
-            for job in jobs:
+        for call in self._calls(verb, jobs):
+            for job in call:
                 job.sent = True
-            tokens = [self._token(verb, job) for job in jobs]
-            targets = [self._target(verb, job) for job in jobs]
-            mode = jobs[0].bound.call.stop_mode
+            tokens = [self._token(verb, job) for job in call]
+            targets = [self._target(verb, job) for job in call]
+            mode = call[0].bound.call.stop_mode
             handles = self._connection.send(verb, targets, tokens, mode)
-            answers.update(self._settle(action, verb, jobs, tokens, handles))
+            answers.update(self._settle(action, verb, call, tokens, handles))
         return answers
 
     def _make_durable(self, verb: Action, jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception]]:
@@ -184,19 +183,25 @@ class Submitter:
         intents = [Intent(job.row, job.name, vm_id=job.present_vm.id) for job in jobs]
         return self._journal.intend_deletes(intents, now)
 
-    def _rest_of_batch(self, verb: Action, jobs: Sequence[Job]) -> list[Job]:
-        """Members of a batched create that must be re-sent along: a batch is one request."""
-        if verb is not Action.PROVISION:
-            return []
-        present = {job.uid for job in jobs}
-        rest: list[Job] = []
+    def _calls(self, verb: Action, jobs: list[Job]) -> Iterable[list[Job]]:
+        """The jobs as they leave: creates with one token are one call, and are never split."""
+        if verb is not Action.PROVISION or not self._connection.can_send_many(verb):
+            return [jobs] if jobs else []
+        calls: dict[str, list[Job]] = {}
         for job in jobs:
-            if job.row.batch > 1:
-                for row in self._journal.members(job.row):
-                    if row.uid not in present:
-                        present.add(row.uid)
-                        rest.append(replace(job, ref=Ref(row.vm), uid=row.uid, row=row, vm=None))
-        return rest
+            calls.setdefault(job.row.token, []).append(job)
+        return [self._whole_batch(call) for call in calls.values()]
+
+    def _whole_batch(self, jobs: list[Job]) -> list[Job]:
+        """The jobs with all other members of their batch: it is re-sent whole, in its order."""
+        first = jobs[0]
+        if first.row.batch <= len(jobs):
+            return jobs
+        present = {job.uid: job for job in jobs}
+        return [
+            present.get(row.uid) or replace(first, ref=Ref(row.vm), uid=row.uid, row=row, vm=None)
+            for row in self._journal.members(first.row)
+        ]
 
     def _token(self, verb: Action, job: Job) -> str:
         return job.row.token if verb is Action.PROVISION else secrets.token_hex(16)

@@ -273,3 +273,28 @@ def test_sixteen_writers_lose_nothing(tmp_path: Path) -> None:
     with sqlite3.connect(journal) as connection:
         found = connection.execute("select count(*), count(distinct sequence) from vms").fetchone()
     assert found == (160, 160)
+
+
+def test_a_batch_is_one_token_and_is_sent_again_whole(tmp_path: Path) -> None:
+    """Of a batched create with an unknown outcome, repeating one member re-sends all of them."""
+    config = {
+        "backend": "sim",
+        "clock": "virtual",
+        "world": tmp_path.name.replace("_", "-")[:40],
+        "faults": ",".join(f"provision:{n}=lost" for n in range(1, 40)),
+    }
+    journal = tmp_path / "s" / "journal.db"
+    names = [{"vmName": f"v{i}"} for i in range(5)]
+    with VMOps(config, journal=journal) as ops:
+        assert {status for _, status, _ in ops.run_many("provision", names)} == {Status.FAILED}
+        assert {state for _, state, _, _ in rows(journal)} == {"INTENT"}
+        assert len({token for _, _, _, token in rows(journal)}) == 1
+    with VMOps({**config, "faults": ""}, journal=journal) as ops:
+        status, result = ops.vm_provision(names[3])
+        assert status is Status.PENDING
+        assert ops.wait_vm_operation(result)[0] is Status.SUCCEEDED
+        assert len(ops.list_vms()) == 5
+        assert [state for _, state, _, _ in sorted(rows(journal))].count("ACCEPTED") == 4
+        again = list(ops.run_many("provision", names))
+        assert {status for _, status, _ in again} <= {Status.PENDING, Status.SUCCEEDED}
+        assert len(ops.list_vms()) == 5

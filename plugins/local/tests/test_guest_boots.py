@@ -1,4 +1,4 @@
-"""Real boots, by a bare QEMU: guest=linux takes an SSH login, and image= leaves its base alone."""
+"""Real boots, by a bare QEMU and by the engine: guest=linux is logged in to, image= is kept."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ import pytest
 
 from vmops.errors import CloudError
 from vmops_local.files import cache_folder
+from vmops_local.host import find_qemu
 from vmops_local.image import obtain_image
 from vmops_local.image_guest import write_image_guest
 from vmops_local.linux import write_linux_guest
 from vmops_local.linux_cache import LinuxBuild, ensure_build
+from vmops_local.machine import Machines, Plan, Snapshot
 from vmops_local.parts import GuestParts
 from vmops_local.seed import Identity
 
@@ -274,3 +276,69 @@ def test_a_base_that_changes_after_the_check_leads_nowhere(start: Start, tmp_pat
     nodes: Any = start(guest).qmp("query-named-block-nodes")
     assert str(base) in {node["file"] for node in nodes}
     assert str(secret) not in {node["file"] for node in nodes}
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[Machines]:
+    """The engine on a state folder of its own; whatever it runs is ended after the test."""
+    engine = Machines(tmp_path / "state", find_qemu)
+    yield engine
+    for name in engine.names():
+        engine.delete(name)
+
+
+def wait_for(machines: Machines, phase: str) -> Snapshot:
+    """The VM once it is in this phase."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        snapshot = machines.look("web-1")
+        assert snapshot is not None
+        assert snapshot.phase != "failed", snapshot.problem
+        if snapshot.phase == phase:
+            return snapshot
+        time.sleep(0.02)  # a real machine boots: there is no clock to inject
+    pytest.fail(f"VM never {phase} within {PATIENCE} s")
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="logs in with the ssh client")
+@pytest.mark.timeout(600)
+def test_the_engine_runs_guest_linux(build: LinuxBuild, machines: Machines, tmp_path: Path) -> None:
+    """Made, logged in to, stopped by its button, started, deleted; the shared build stays whole."""
+    before = hashlib.sha256(build.initramfs.read_bytes()).digest()
+    ssh = Ssh(tmp_path)
+
+    def write(folder: Path, uuid: str) -> GuestParts:
+        return write_linux_guest(folder, build, Identity("web-1", uuid, ssh.public_key))
+
+    machines.create(Plan("web-1", "token", {}, "linux", 0, 1, "tcg", write))
+    for boot in (1, 2):
+        snapshot = wait_for(machines, "running")
+        assert snapshot.boot_count == boot
+        assert snapshot.record.ssh_port
+        (host_key,) = set(re.findall(r"HOSTKEY (ssh-ed25519 \S+)", snapshot.serial.read_text()))
+        ssh.expect(host_key)
+        assert ssh.run(snapshot.record.ssh_port, "hostname").stdout == "web-1\n"
+        machines.press_power_button("web-1", "stop", 60.0)
+        assert not wait_for(machines, "stopped").record.forced
+        if boot == 1:
+            machines.start("web-1", "start")
+    machines.delete("web-1")
+    assert machines.look("web-1") is None
+    assert hashlib.sha256(build.initramfs.read_bytes()).digest() == before
+
+
+def test_the_engine_runs_an_image(machines: Machines, tmp_path: Path) -> None:
+    """The engine boots an overlay on an image, and deleting the VM leaves the image."""
+    base = tmp_path / "base.img"
+    base.write_bytes(BOOT_SECTOR.ljust(510, b"\0") + b"\x55\xaa" + bytes(1 << 20))
+    before = base.read_bytes()
+    image = obtain_image(str(base), "", tmp_path / "cache")
+
+    def write(folder: Path, uuid: str) -> GuestParts:
+        return write_image_guest(folder, image, Identity("web-1", uuid))
+
+    machines.create(Plan("web-1", "token", {}, "image", 64, 1, "tcg", write))
+    snapshot = wait_for(machines, "running")
+    assert "READY toy boot=1 cidata" in snapshot.serial.read_text()
+    machines.delete("web-1")
+    assert base.read_bytes() == before

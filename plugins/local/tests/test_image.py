@@ -17,7 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from vmops.errors import AuthError, InvalidParams, InvalidRequest, NotFound, Unavailable, VMOpsError
+from vmops.errors import (
+    AuthError,
+    CloudError,
+    InvalidParams,
+    InvalidRequest,
+    TransientError,
+    VMOpsError,
+)
 from vmops_local.disk_format import DiskFormat, inspect
 from vmops_local.image import check_image_params, obtain_image
 
@@ -306,10 +313,10 @@ def test_threads_that_want_one_image_fetch_it_once(site: Site, tmp_path: Path) -
         ((200, {}, RAW), "0" * 64, InvalidRequest, "its sha256 is"),
         ((200, {}, qcow2(backing=99)), "", InvalidRequest, "backing file"),
         ((200, {}, RAW * 100), "", InvalidRequest, "larger than"),
-        ((200, {"Content-Length": "9999"}, RAW), SHA, Unavailable, "4608 of 9999 bytes"),
-        ((404, {}, b""), SHA, NotFound, "404"),
+        ((200, {"Content-Length": "9999"}, RAW), SHA, CloudError, "4608 of 9999 bytes"),
+        ((404, {}, b""), SHA, InvalidRequest, "404"),
         ((403, {}, b""), SHA, AuthError, "403"),
-        ((503, {}, b""), SHA, Unavailable, "503"),
+        ((503, {}, b""), SHA, CloudError, "503"),
         ((418, {}, b""), SHA, InvalidRequest, "418"),
     ],
 )
@@ -326,6 +333,7 @@ def test_a_failed_download_leaves_nothing(  # noqa: PLR0917  (fixtures and cases
     wanted = sha256 or hashlib.sha256(page[2]).hexdigest()
     with pytest.raises(error, match=reason) as caught:
         obtain_image(site.url, wanted, tmp_path, ca_file=site.ca, max_bytes=100_000)
+    assert not isinstance(caught.value, TransientError)  # no VM was made: nothing is unknown
     assert "s3cret" not in str(caught.value)
     assert left_in(tmp_path) == []
 
@@ -363,11 +371,12 @@ def test_a_server_of_another_ca_is_not_trusted(site: Site, tmp_path: Path) -> No
     assert left_in(tmp_path) == []
 
 
-def test_no_server_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A port that nobody listens on is worth repeating, not a verdict on the image."""
     monkeypatch.setenv("no_proxy", "localhost")
-    with pytest.raises(Unavailable, match="localhost"):
+    with pytest.raises(CloudError, match=r"localhost.*check the network") as caught:
         obtain_image("https://localhost:1/x", SHA, tmp_path)
+    assert caught.value.provider_code == "Download"
     assert left_in(tmp_path) == []
 
 
@@ -375,5 +384,5 @@ def test_a_bad_ca_file_is_named(tmp_path: Path) -> None:
     """A CA file that is no PEM is an error with its path."""
     bad = tmp_path / "ca.pem"
     bad.write_text("no certificate")
-    with pytest.raises(InvalidRequest, match=r"imageCaFile.*ca\.pem"):
+    with pytest.raises(InvalidRequest, match=r"caFile.*ca\.pem"):
         obtain_image("https://localhost:1/x", SHA, tmp_path, ca_file=bad)

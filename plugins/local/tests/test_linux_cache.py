@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vmops.errors import CloudError, MissingDependency, NotSupported, Unavailable
+from vmops.errors import CloudError, MissingDependency, NotSupported, TransientError
 from vmops_local.linux_cache import ensure_build, existing_build
 from vmops_local.prefetch import main
 
@@ -202,6 +202,15 @@ def test_two_processes_build_once(apt: Apt, tmp_path: Path) -> None:
     assert len(folders_in(tmp_path / "cache")) == 1
 
 
+def test_prefetch_and_backend_share_one_folder(
+    apt: Apt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What prefetch builds by default is where VMOPS_LOCAL_CACHE_DIR sends the backend too."""
+    monkeypatch.setenv("VMOPS_LOCAL_CACHE_DIR", str(tmp_path / "elsewhere"))
+    assert main([]) == 0
+    assert existing_build(tmp_path / "elsewhere") is not None
+
+
 def test_a_refresh_builds_only_what_is_new(apt: Apt, tmp_path: Path) -> None:
     """Newer packages make a new build; the old one stays, for VMs boot from it."""
     first = ensure_build(tmp_path)
@@ -238,7 +247,7 @@ def test_a_build_whose_files_are_gone_is_no_build(apt: Apt, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("break_it", "error", "says", "code"),
     [
-        (lambda apt: apt.switch("offline"), Unavailable, "Failed to fetch.*apt-get update", 1),
+        (lambda apt: apt.switch("offline"), CloudError, "Failed to fetch.*apt-get update", 1),
         (lambda apt: apt.switch("no-lists"), MissingDependency, "sudo apt-get update", 3),
         (lambda apt: apt.switch("no-kernel"), NotSupported, "linux-image-cloud.*image=PATH", 3),
         (
@@ -274,8 +283,9 @@ def test_failures_are_typed_and_leave_nothing(  # noqa: PLR0917  (fixtures and c
     """Offline, no lists, no kernel, another architecture, no package: each says what next."""
     break_it(apt)
     cache = tmp_path / "cache"
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=says) as caught:
         ensure_build(cache)
+    assert not isinstance(caught.value, TransientError)  # no VM was made: nothing is unknown
     assert main(["--cache-dir", str(cache)]) == code
     assert re.search(says, capsys.readouterr().err)
     assert not (cache / "linux").exists() or folders_in(cache) == []

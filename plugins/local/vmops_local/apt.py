@@ -1,6 +1,7 @@
 """Fetching Debian packages with the host's own apt: no root, and nothing is installed.
 
-apt checks every package against the distribution's signed index, so no trust is added here.
+apt checks every package against the distribution's signed index, so no trust is added here. No
+failure is a TransientError, after which a verb's outcome would count as unknown: no VM was made.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmops.errors import CloudError, MissingDependency, NotSupported, Unavailable
+from vmops.errors import CloudError, MissingDependency, NotSupported
 
 __all__ = ["Package", "download", "locate", "required_packages", "resolve_kernel"]
 
@@ -84,7 +85,7 @@ def locate(names: Sequence[str]) -> tuple[Package, ...]:
     """What apt would fetch for these names: versions and hashes, without fetching.
 
     Raises:
-        Unavailable: apt cannot say.
+        CloudError: apt cannot say (code `AptFailed`).
     """
     answer = _apt("apt-get", "download", "--print-uris", *names, seconds=_ASK_SECONDS)
     lines = [line.split() for line in answer.stdout.splitlines() if line.startswith("'")]
@@ -98,7 +99,7 @@ def download(packages: Iterable[Package], folder: Path) -> dict[str, Path]:
     """The packages' files in `folder`, by package name.
 
     Raises:
-        Unavailable: The download failed; nothing is known to be wrong with the request.
+        CloudError: The download failed (code `AptFailed`).
     """
     names = [package.name for package in packages]
     answer = _apt("apt-get", "download", "-qq", *names, seconds=_DOWNLOAD_SECONDS, folder=folder)
@@ -167,10 +168,11 @@ def _apt(
         )
     except subprocess.TimeoutExpired as exc:
         message = f"{program} {arguments[0]} gave no answer within {seconds:.0f} s"
-        raise Unavailable(message, hint="check the network, then run it again") from exc
+        hint = "check the network, then run it again"
+        raise CloudError(message, provider_code="AptFailed", hint=hint) from exc
 
 
-def _failure(what: str, answer: subprocess.CompletedProcess[str]) -> Unavailable:
+def _failure(what: str, answer: subprocess.CompletedProcess[str]) -> CloudError:
     said = [line for line in answer.stderr.splitlines() if line.startswith("E:")]
     more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
     reason = said[0] + more if said else f"code {answer.returncode}"
@@ -179,4 +181,4 @@ def _failure(what: str, answer: subprocess.CompletedProcess[str]) -> Unavailable
         "check the network and run `sudo apt-get update`, then `python -m vmops_local.prefetch`;"
         f" offline, {_USE_IMAGE}"
     )
-    return Unavailable(message, provider_code="AptFailed", hint=hint)
+    return CloudError(message, provider_code="AptFailed", hint=hint)

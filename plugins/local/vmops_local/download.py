@@ -2,6 +2,9 @@
 
 `urllib.request` with only the handlers named here: its default opener would follow a redirect to
 http or ftp and would open `file:` URLs.
+
+A network that fails is no TransientError here: after one, a verb's outcome would count as unknown,
+but an image is fetched before anything of a VM is made.
 """
 
 from __future__ import annotations
@@ -20,22 +23,18 @@ from vmops.errors import (
     AuthError,
     CloudError,
     InvalidRequest,
-    NotFound,
     QuotaExceeded,
-    Throttled,
-    Unavailable,
 )
 
 __all__ = ["download"]
 
 _BLOCK = 1 << 20
 _SILENCE_SECONDS = 60.0
+_SERVER_FAULT = 500
 _STATUS_ERRORS: dict[int, type[CloudError]] = {
     401: AuthError,
     403: AuthError,
-    404: NotFound,
-    410: NotFound,
-    429: Throttled,
+    429: CloudError,
 }
 
 
@@ -50,10 +49,10 @@ def download(url: str, target: Path, *, max_bytes: int, ca_file: Path | None = N
 
     Raises:
         AuthError: The server wants credentials, or its certificate is not trusted.
-        NotFound: The server has no such file.
-        InvalidRequest: The file is larger than `max_bytes`, or a redirect leads away from https.
+        InvalidRequest: There is no such file, it is larger than `max_bytes`, or a redirect leads
+            away from https.
         QuotaExceeded: The disk is full.
-        Unavailable: The network or the server failed.
+        CloudError: The network or the server failed (code `Download` or `HTTP5..`).
     """
     host = urlsplit(url).hostname or ""
     try:
@@ -65,7 +64,7 @@ def download(url: str, target: Path, *, max_bytes: int, ca_file: Path | None = N
     except URLError as exc:
         if isinstance(exc.reason, ssl.SSLCertVerificationError):
             message = f"{host}: its certificate is not trusted ({exc.reason.verify_message})"
-            hint = "if it is your own server, set imageCaFile to its CA certificate"
+            hint = "if it is your own server, set caFile to its CA certificate"
             raise AuthError(message, provider_code="Certificate", hint=hint) from exc
         raise _no_answer(host, exc.reason) from exc
     except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as exc:
@@ -143,7 +142,7 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except (OSError, ssl.SSLError) as exc:
-        message = f"imageCaFile {str(ca_file)!r}: cannot be read as PEM certificates"
+        message = f"caFile {str(ca_file)!r}: cannot be read as PEM certificates"
         raise InvalidRequest(message, hint="give the CA's certificate in PEM format") from exc
 
 
@@ -153,11 +152,11 @@ def _too_large(host: str, max_bytes: int) -> InvalidRequest:
 
 
 def _refused(host: str, status: int) -> CloudError:
-    kind = _STATUS_ERRORS.get(status, Unavailable if status >= 500 else InvalidRequest)  # noqa: PLR2004
+    kind = _STATUS_ERRORS.get(status, CloudError if status >= _SERVER_FAULT else InvalidRequest)
     message = f"image from {host}: the server answered {status}"
     return kind(message, provider_code=f"HTTP{status}", hint="check the image's URL")
 
 
-def _no_answer(host: str, reason: object) -> Unavailable:
+def _no_answer(host: str, reason: object) -> CloudError:
     message = f"image from {host}: the download failed ({reason})"
-    return Unavailable(message, provider_code="Download", hint="check the network and repeat")
+    return CloudError(message, provider_code="Download", hint="check the network and repeat")

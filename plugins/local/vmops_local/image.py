@@ -79,8 +79,7 @@ def obtain_image(
         InvalidParams: The parameters contradict the rules of `check_image_params`.
         InvalidRequest: The image is not what its sha256 says, or is no image QEMU may be given.
         AuthError: The server wants credentials.
-        NotFound: The server has no such file.
-        Unavailable: The server or the network failed; worth repeating.
+        CloudError: The server or the network failed (code `Download` or `HTTP5..`).
     """
     check_image_params(image, sha256)
     digest = sha256.lower()

@@ -66,7 +66,7 @@ def package_names() -> tuple[str, ...]:
     Raises:
         MissingDependency: apt has no package lists.
         NotSupported: This host has no apt, is not amd64, or has no such kernel.
-        Unavailable: apt gave no answer.
+        CloudError: apt gave no answer (code `AptFailed`).
     """
     return (*apt.resolve_kernel(), *apt.required_packages(_ROOT_PACKAGES))
 

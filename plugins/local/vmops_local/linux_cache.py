@@ -65,8 +65,7 @@ def ensure_build(cache: Path, *, refresh: bool = False) -> LinuxBuild:
     Raises:
         MissingDependency: apt has no package lists, or a program is missing.
         NotSupported: This host has no apt, is not amd64, or has no such kernel.
-        Unavailable: apt gave no answer, or the download failed.
-        CloudError: A package lacks what it should hold, or the cache cannot be used.
+        CloudError: apt failed, a package lacks what it should hold, or the cache cannot be used.
     """
     if not refresh and (build := existing_build(cache)) is not None:
         return build

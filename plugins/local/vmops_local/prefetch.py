@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 it failed, 3 something is missing on this machine.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,14 +21,15 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program's exit code, after saying what was built or why not."""
     parser = argparse.ArgumentParser(prog="python -m vmops_local.prefetch", description=__doc__)
-    parser.add_argument("--cache-dir", type=Path, default=None, help="default: the user's cache")
+    # the same variable as the backend's setting: both must mean one folder
+    default = Path(os.environ.get("VMOPS_LOCAL_CACHE_DIR") or cache_folder())
+    parser.add_argument("--cache-dir", type=Path, default=default, help="default: %(default)s")
     parser.add_argument(
         "--if-missing", action="store_true", help="ask apt for nothing where there is a build"
     )
     options = parser.parse_args(arguments)
-    cache = options.cache_dir.absolute() if options.cache_dir else cache_folder()
     try:
-        build = ensure_build(cache, refresh=not options.if_missing)
+        build = ensure_build(options.cache_dir.absolute(), refresh=not options.if_missing)
     except CloudError as exc:
         sys.stderr.write(f"prefetch: {exc}\n")
         return 3 if isinstance(exc, MissingDependency | NotSupported) else 1

@@ -31,6 +31,7 @@ from vmops import (
     SystemClock,
     Tags,
     Target,
+    Tuning,
     VirtualClock,
 )
 from vmops.errors import (
@@ -69,43 +70,63 @@ class SimSettings(Settings):
     clock: Literal["real", "virtual"] = Field(
         "real", description="Virtual time jumps whenever somebody waits; in memory only."
     )
-    seed: int = Field(0, description="The same seed makes the same cloud.")
-    tick: float = Field(0.1, gt=0, description="Seconds between two polls at least.")
-    provision_seconds: str = Field("2", description="Duration: 30, 20-40 or lognormal:30,0.3.")
-    start_seconds: str = Field("1", description="Duration of a start.")
-    stop_seconds: str = Field("1", description="Duration of a stop.")
-    restart_seconds: str = Field("1", description="Duration of a restart in one phase.")
-    deprovision_seconds: str = Field("1", description="Duration of a deletion.")
-    api_seconds: str = Field("0", description="Duration of every API call.")
-    visible_after: str = Field(
+    seed: Annotated[int, Tuning] = Field(0, description="The same seed makes the same cloud.")
+    tick: Annotated[float, Tuning] = Field(
+        0.1, gt=0, description="Seconds between two polls at least."
+    )
+    provision_seconds: Annotated[str, Tuning] = Field(
+        "2", description="Duration: 30, 20-40 or lognormal:30,0.3."
+    )
+    start_seconds: Annotated[str, Tuning] = Field("1", description="Duration of a start.")
+    stop_seconds: Annotated[str, Tuning] = Field("1", description="Duration of a stop.")
+    restart_seconds: Annotated[str, Tuning] = Field(
+        "1", description="Duration of a restart in one phase."
+    )
+    deprovision_seconds: Annotated[str, Tuning] = Field("1", description="Duration of a deletion.")
+    api_seconds: Annotated[str, Tuning] = Field("0", description="Duration of every API call.")
+    visible_after: Annotated[str, Tuning] = Field(
         "0", description="Duration for which a new VM is missing from descriptions."
     )
-    quota: int = Field(0, ge=0, description="How many VMs the account may have; 0 is any number.")
-    capacity: int = Field(0, ge=0, description="How many VMs a zone can hold; 0 is any number.")
-    calls_per_second: float = Field(
+    quota: Annotated[int, Tuning] = Field(
+        0, ge=0, description="How many VMs the account may have; 0 is any number."
+    )
+    capacity: Annotated[int, Tuning] = Field(
+        0, ge=0, description="How many VMs a zone can hold; 0 is any number."
+    )
+    calls_per_second: Annotated[float, Tuning] = Field(
         0.0, ge=0, description="API calls of one kind that are let through each second; 0 is all."
     )
-    no_capacity: float = Field(
+    no_capacity: Annotated[float, Tuning] = Field(
         0.0, ge=0, le=1, description="The share of creates that find no room."
     )
-    server_errors: float = Field(0.0, ge=0, le=1, description=f"{_SHARE} that end in a 5xx.")
-    lost_answers: float = Field(
+    server_errors: Annotated[float, Tuning] = Field(
+        0.0, ge=0, le=1, description=f"{_SHARE} that end in a 5xx."
+    )
+    lost_answers: Annotated[float, Tuning] = Field(
         0.0, ge=0, le=1, description=f"{_SHARE} whose answer is lost, half of them carried out."
     )
-    fail_late: float = Field(0.0, ge=0, le=1, description=f"{_SHARE} accepted, but failing later.")
-    stuck: float = Field(0.0, ge=0, le=1, description=f"{_SHARE} accepted, but never ending.")
-    forgotten: float = Field(
+    fail_late: Annotated[float, Tuning] = Field(
+        0.0, ge=0, le=1, description=f"{_SHARE} accepted, but failing later."
+    )
+    stuck: Annotated[float, Tuning] = Field(
+        0.0, ge=0, le=1, description=f"{_SHARE} accepted, but never ending."
+    )
+    forgotten: Annotated[float, Tuning] = Field(
         0.0, ge=0, le=1, description="The share of operations the cloud forgets at once."
     )
-    preempt_after: float = Field(
+    preempt_after: Annotated[float, Tuning] = Field(
         0.0, ge=0, description="Seconds after which a running spot VM is taken away; 0 is never."
     )
-    handles: bool = Field(
+    handles: Annotated[bool, Tuning] = Field(
         default=True, description="Whether operations can be polled, or only VMs described."
     )
-    batch: bool = Field(default=True, description="Whether one call can act on many VMs.")
-    unique_names: bool = Field(default=False, description="Whether a name can be used only once.")
-    faults: str = Field(
+    batch: Annotated[bool, Tuning] = Field(
+        default=True, description="Whether one call can act on many VMs."
+    )
+    unique_names: Annotated[bool, Tuning] = Field(
+        default=False, description="Whether a name can be used only once."
+    )
+    faults: Annotated[str, Tuning] = Field(
         "", description="Faults for certain calls, such as provision:2=QuotaExceeded,poll:*=lost."
     )
 
@@ -251,7 +272,7 @@ class SimBackend(Backend[SimSettings, SimParams]):
     def _stop_many(
         self,
         vms: Sequence[Target[SimParams]],
-        token: str,
+        token: str,  # noqa: ARG002
         mode: StopMode,
     ) -> list[Handle | CloudError]:
         return [self._told(x) for x in self._act("stop", vms, keep=mode == "keep")]
