@@ -224,12 +224,13 @@ class Connection:
         except VMOpsError:
             raise
         except Exception as exc:
-            error = self._translated(exc)
+            error = self.translated(exc)
             if error is None:
                 raise
             raise error from exc
 
-    def _translated(self, exc: Exception) -> CloudError | None:
+    def translated(self, exc: Exception) -> CloudError | None:
+        """What the backend's own table makes of an exception; None for one it does not know."""
         fault = self.backend.explain(exc)
         if fault is not None:
             kind = self.backend.error_codes.get(fault.code, CloudError)

@@ -22,7 +22,17 @@ from vmops.errors import InvalidParams, Problem
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["Binder", "Bound", "Call", "LocalOnly", "Params", "Secret", "Settings", "Tuning"]
+__all__ = [
+    "Binder",
+    "Bound",
+    "Call",
+    "LocalOnly",
+    "Params",
+    "Secret",
+    "Settings",
+    "Tuning",
+    "secret_fields",
+]
 
 
 class _Marker:
@@ -154,7 +164,7 @@ class Binder:
                 self._roles[field] = (*self._roles.get(field, ()), role)
         self._local = frozenset(_marked(settings, LocalOnly))
         self._secret = frozenset(
-            name for model in self._models.values() for name in _secret_fields(model)
+            name for model in self._models.values() for name in secret_fields(model)
         )
         self._given_config = config or {}
         self._config_problems: list[Problem] = []
@@ -316,11 +326,13 @@ def _marked(model: type[_Model], marker: _Marker) -> Iterator[str]:
     return (name for name, field in model.model_fields.items() if marker in field.metadata)
 
 
-def _secret_fields(model: type[_Model]) -> Iterator[str]:
+def secret_fields(model: type[_Model]) -> list[str]:
+    """The names of a model's fields that must never be told."""
+
     def is_secret(field: FieldInfo) -> bool:
         return Secret in field.metadata or "SecretStr" in repr(field.annotation)
 
-    return (name for name, field in model.model_fields.items() if is_secret(field))
+    return [name for name, field in model.model_fields.items() if is_secret(field)]
 
 
 def as_text(value: object) -> str:

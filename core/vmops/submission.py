@@ -134,7 +134,9 @@ class Submitter:
         """What jobs must share to leave in one call."""
         if not self._connection.can_send_many(verb):
             return ""
-        return self._digest(job) if verb is Action.PROVISION else job.bound.call.stop_mode
+        if verb in {Action.PROVISION, Action.RESTART}:
+            return self._digest(job)
+        return job.bound.call.stop_mode
 
     def _digest(self, job: Job) -> str:
         params = job.bound.params

@@ -233,6 +233,8 @@ def _vm(snapshot: Snapshot) -> VM:
         info["forced"] = record.forced
     if record.ssh_port is not None and snapshot.phase == "running":
         info |= {"sshHost": "127.0.0.1", "sshPort": record.ssh_port, "sshUser": record.parts.login}
+        if snapshot.host_key:
+            info["sshHostKey"] = snapshot.host_key
     error = None
     if snapshot.phase == "failed":
         error = CloudError(

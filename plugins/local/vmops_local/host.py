@@ -15,11 +15,11 @@ from typing import Final
 from vmops.errors import MissingDependency
 from vmops_local.files import write_over
 
-__all__ = ["KVM_DEADLINE", "KvmVerdicts", "Qemu", "find_qemu", "install_line", "kvm_present"]
+__all__ = ["KVM_SHARE", "KvmVerdicts", "Qemu", "find_qemu", "install_line", "kvm_present"]
 
 PROGRAM: Final = "qemu-system-x86_64"
-KVM_DEADLINE: Final = 20.0
-"""Seconds within which the first boot of a kind of guest under KVM must be ready."""
+KVM_SHARE: Final = 1 / 3
+"""The share of the time a guest may take under emulation in which KVM must have booted it."""
 
 _INSTALL: Final = {
     "debian": "apt-get install -y --no-install-recommends qemu-system-x86",

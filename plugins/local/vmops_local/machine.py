@@ -29,7 +29,7 @@ from typing import Final
 
 from vmops.errors import CloudError, Conflict, NotFound, Unavailable
 from vmops_local.files import private_folder, write_new
-from vmops_local.host import KVM_DEADLINE, KvmVerdicts, Qemu, kvm_present
+from vmops_local.host import KVM_SHARE, KvmVerdicts, Qemu, kvm_present
 from vmops_local.launch import SERIAL, Boot, launch, read_ssh_port
 from vmops_local.parts import GuestParts
 from vmops_local.process import is_alive, kill
@@ -42,6 +42,7 @@ _LOCK_SECONDS: Final = 20.0
 _PRESS_AGAIN: Final = 1.0
 _READY: Final = re.compile(rb"READY ([^\r\n]*)\r?\n")
 _FAILED: Final = re.compile(rb"FAILED vmops ([^\r\n]*)\r?\n")
+_HOST_KEY: Final = re.compile(rb"HOSTKEY (ssh-ed25519 [A-Za-z0-9+/=]+)[^\r\n]*\r?\n")
 _BOOT_COUNT: Final = re.compile(r"\bboot=(\d+)")
 
 Phase = str
@@ -80,6 +81,7 @@ class Snapshot:
     record: Record
     phase: Phase
     boot_count: int | None = None
+    host_key: str = ""
     problem: str = ""
     serial: Path = field(default_factory=Path)
 
@@ -201,12 +203,14 @@ class Machines:
         alive = is_alive(folder)  # before the log: what it said last is there when it is dead
         said = _said_since(folder / SERIAL, record.offset) if record.started else b""
         ready, failed = _READY.search(said), _FAILED.search(said)
+        host_key = _HOST_KEY.search(said)
         count = _BOOT_COUNT.search(ready[1].decode(errors="replace")) if ready else None
         problem = failed[1].decode(errors="replace") if failed else ""
         return Snapshot(
             record,
             _phase(record, alive=alive, ready=ready is not None, failed=failed is not None),
             boot_count=int(count[1]) if count else None,
+            host_key=host_key[1].decode(errors="replace") if host_key else "",
             problem=problem,
             serial=folder / SERIAL,
         )
@@ -221,7 +225,7 @@ class Machines:
 
     @staticmethod
     def _trial_end(record: Record) -> float:
-        return record.started + KVM_DEADLINE
+        return record.started + record.parts.boot_seconds * KVM_SHARE
 
     def _act(self, snapshot: Snapshot) -> None:
         """Do what is overdue; the VM is locked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -204,12 +204,9 @@ class SimBackend(Backend[SimSettings, SimParams]):
             limit = Limit(Bucket(rate * 5, rate))
             kinds = ("describe", "poll", "provision", "start", "stop", "restart", "deprovision")
             self.limits = dict.fromkeys(kinds, limit)
-        if settings.batch:
-            self.provision_many = self._provision_many
-            self.start_many = self._acting("start")
-            self.restart_many = self._restart_many
-            self.deprovision_many = self._acting("deprovision")
-            self.stop_many = self._stop_many
+        if not settings.batch:
+            for verb in ("provision", "start", "stop", "restart", "deprovision"):
+                setattr(self, f"{verb}_many", None)  # as if it were not there
 
     def account(self) -> str:
         """The account in the settings, as the cloud confirms it."""
@@ -225,7 +222,7 @@ class SimBackend(Backend[SimSettings, SimParams]):
 
     def provision(self, vm: Target[SimParams], token: str) -> Handle:
         """One create call."""
-        return self._provision_many([vm], token)[0]
+        return self._create([vm], token)[0]
 
     def start(self, vm: Target[SimParams], token: str) -> Handle:  # noqa: ARG002
         """One start call."""
@@ -262,28 +259,43 @@ class SimBackend(Backend[SimSettings, SimParams]):
             return Fault(error.code, f"sim: {error.message}", retry_after=error.retry_after)
         return None
 
-    def _provision_many(self, vms: Sequence[Target[SimParams]], token: str) -> list[Handle]:
+    def provision_many(self, vms: Sequence[Target[SimParams]], token: str) -> list[Handle]:
+        """One create call for VMs that differ in name only."""
+        return self._create(vms, token)
+
+    def _create(self, vms: Sequence[Target[SimParams]], token: str) -> list[Handle]:
         made = self.cloud.create([_order(vm) for vm in vms], token)
-        return [self._handle(op) | {"vmId": id_} for id_, op in made]
+        return [{**self._handle(op), "vmId": id_} for id_, op in made]
 
-    def _acting(self, action: str) -> Callable[..., Sequence[Handle | CloudError]]:
-        return lambda vms, token: [self._told(x) for x in self._act(action, vms)]  # noqa: ARG005
+    def start_many(self, vms: Sequence[Target[SimParams]], token: str) -> list[Handle | CloudError]:  # noqa: ARG002
+        """One start call."""
+        return [self._told(answer) for answer in self._act("start", vms)]
 
-    def _stop_many(
+    def stop_many(
         self,
         vms: Sequence[Target[SimParams]],
         token: str,  # noqa: ARG002
         mode: StopMode,
     ) -> list[Handle | CloudError]:
-        return [self._told(x) for x in self._act("stop", vms, keep=mode == "keep")]
+        """One stop call."""
+        return [self._told(answer) for answer in self._act("stop", vms, keep=mode == "keep")]
 
-    def _restart_many(
+    def restart_many(
         self,
         vms: Sequence[Target[SimParams]],
         token: str,  # noqa: ARG002
     ) -> list[Handle | CloudError]:
-        phases = self.restart_phases(vms[0])
-        return [self._told(x) for x in self._act("stop" if phases > 1 else "restart", vms)]
+        """One restart call, or the stop that begins power cycles."""
+        verb = "stop" if self.restart_phases(vms[0]) > 1 else "restart"
+        return [self._told(answer) for answer in self._act(verb, vms)]
+
+    def deprovision_many(
+        self,
+        vms: Sequence[Target[SimParams]],
+        token: str,  # noqa: ARG002
+    ) -> list[Handle | CloudError]:
+        """One delete call."""
+        return [self._told(answer) for answer in self._act("deprovision", vms)]
 
     def _act(
         self, action: str, vms: Sequence[Target[SimParams]], *, keep: bool = False

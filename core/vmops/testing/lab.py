@@ -1,0 +1,221 @@
+"""Tools of the kit: VMOps over the cloud under test, faults at the backend's edge, processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmops.backend import Backend
+from vmops.errors import Throttled, Unavailable
+from vmops.facade import VMOps
+from vmops.plugins import Registry
+from vmops.protocol import Status
+from vmops.result import Result
+from vmops.testing.cloud import CloudUnderTest, Known
+from vmops.vm import State
+
+__all__ = ["Lab", "LabFixtures"]
+
+_CALLS = ("account", "describe", "poll", "provision", "start", "stop", "restart", "deprovision")
+
+
+class Lab:
+    """One test's view of the cloud: VMOps with a journal of its own, names, faults, processes.
+
+    Args:
+        cloud: The cloud under test.
+        folder: Where journals are kept.
+        patch: Undoes faults after the test.
+    """
+
+    def __init__(self, cloud: CloudUnderTest, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        """Ask the cloud for nothing yet."""
+        self.cloud = cloud
+        self.journal = folder / "state" / "journal.db"
+        self.folder = folder
+        self.calls: Counter[str] = Counter()
+        self._patch = patch
+        self._opened: list[VMOps] = []
+        self._names: list[str] = []
+        self.backend_type: type[Backend[Any, Any]] = Registry().load(cloud.config["backend"])
+        self._count_calls()
+
+    def open(self, journal: Path | None = None, **config: Any) -> VMOps:  # noqa: ANN401
+        """VMOps over the cloud; closed after the test."""
+        ops = VMOps({**self.cloud.config, **config}, journal=journal or self.journal)
+        self._opened.append(ops)
+        return ops
+
+    def params(self, name: str | None = None, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Params of the cheapest VM under a name of its own."""
+        if name is None:
+            name = f"kit-{uuid.uuid4().hex[:10]}"
+        self._names.append(name)
+        return {**self.cloud.params, "vmName": name, **more}
+
+    def wait(self, ops: VMOps, answer: tuple[Any, Result]) -> Result:
+        """The result of a verb that must succeed, waited for if need be."""
+        status, result = answer
+        if status is Status.PENDING:
+            status, result = ops.wait_vm_operation({**result, "pollTimeout": self.cloud.timeout})
+        assert status is Status.SUCCEEDED, f"{status}: {result.error!r}"
+        return result
+
+    def in_state(self, ops: VMOps, state: State, name: str | None = None) -> dict[str, Any]:
+        """Params of a VM brought to ABSENT, RUNNING or STOPPED."""
+        params = self.params(name)
+        if state is not State.ABSENT:
+            self.wait(ops, ops.vm_provision(params))
+        if state is State.STOPPED:
+            self.wait(ops, ops.vm_stop(params))
+        return {"vmName": params["vmName"]}
+
+    def alive(self, ops: VMOps, *names: str) -> list[str]:
+        """The names of VMs that exist, among these; a name stands there once per VM."""
+        gone = {State.ABSENT, State.DELETING}
+        return sorted(v.name for v in ops.list_vms() if v.name in names and v.state not in gone)
+
+    def fail_first(self, call: str, times: int, error: Callable[[], Exception]) -> None:
+        """Let the next calls of one kind fail at the backend's edge, before they do anything."""
+        self._around(call, times, before=error)
+
+    def lose_first(self, call: str, times: int = 1) -> None:
+        """Let the answers to the next calls of one kind be lost: the cloud carries them out."""
+        self._around(call, times, after=lambda: Unavailable("kit: the answer was lost"))
+
+    def throttle_first(self, call: str, times: int) -> None:
+        """Let the next calls of one kind be throttled."""
+        self.fail_first(call, times, lambda: Throttled("kit: slow down", retry_after=0.01))
+
+    def forget_operations(self) -> None:
+        """Let the cloud know no operation any more: only VMs can be looked at."""
+        self._patch.setattr(self.backend_type, "poll", lambda *_, **__: {})
+
+    def script(self, body: str, **values: Any) -> list[str]:  # noqa: ANN401
+        """A command that runs `body` in a new process, with `ops`, `values` and friends at hand."""
+        if not self.cloud.shared:
+            pytest.skip("the cloud under test is in this process only")
+        known = {"config": dict(self.cloud.config), "journal": str(self.journal), **values}
+        head = (
+            "import json, os, signal, sys\n"
+            "from vmops import VMOps, Status, Operation\n"
+            f"values = json.loads({json.dumps(json.dumps(known, default=str))})\n"
+            "ops = VMOps(values['config'], journal=values['journal'])\n"
+            "def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        return [sys.executable, "-c", head + body]
+
+    def run(self, body: str, **values: Any) -> str:  # noqa: ANN401
+        """What a new process that ran `body` printed; it must end well."""
+        done = subprocess.run(  # noqa: S603  (our own script)
+            self.script(body, **values),
+            capture_output=True,
+            text=True,
+            timeout=self.cloud.timeout + 60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run_until_killed(self, body: str, **values: Any) -> None:  # noqa: ANN401
+        """Run `body` in a new process, which must end by SIGKILL."""
+        command = self.script(body, **values)
+        done = subprocess.run(command, capture_output=True, timeout=120, check=False)  # noqa: S603
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+    def clean_up(self) -> None:
+        """Delete every VM of this test, whoever made it, and close what was opened."""
+        self._patch.undo()
+        with VMOps(self.cloud.config, journal=self.folder / "clean" / "journal.db") as ops:
+            names = sorted(set(self._names))
+            left = [vm.name for vm in ops.list_vms() if vm.name in names]
+            for name in sorted(set(left)):
+                answer = ops.vm_deprovision({"vmName": name, "deleteUnowned": True})
+                self.wait(ops, answer)
+        for opened in self._opened:
+            opened.close()
+
+    def _count_calls(self) -> None:
+        for call in _CALLS:
+            names = (call, f"{call}_many")
+            for name in names:
+                original = getattr(self.backend_type, name, None)
+                if original is not None:
+                    self._patch.setattr(self.backend_type, name, self._counted(call, original))
+
+    def _counted(self, call: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            self.calls[call] += 1
+            return original(*args, **kwargs)
+
+        return counted
+
+    def _around(
+        self,
+        call: str,
+        times: int,
+        before: Callable[[], Exception] | None = None,
+        after: Callable[[], Exception] | None = None,
+    ) -> None:
+        left = [times]
+
+        def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+            def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+                left[0] -= 1
+                if left[0] >= 0 and before is not None:
+                    raise before()
+                answer = original(*args, **kwargs)
+                if call == "describe":
+                    answer = list(answer)
+                if left[0] >= 0 and after is not None:
+                    raise after()
+                return answer
+
+            return wrapped
+
+        for name in (call, f"{call}_many"):
+            original = getattr(self.backend_type, name, None)
+            if original is not None:
+                self._patch.setattr(self.backend_type, name, wrap(original))
+
+
+class LabFixtures:
+    """The fixtures of the kit; an author overrides `cloud`, and nothing else."""
+
+    known_failures: Mapping[str, Known] = {}
+    """Kit test -> why it is known to fail here; strict: the run fails when it passes."""
+    overridden: Mapping[str, str] = {}
+    """Kit test that the subclass redefines -> why; an override without a reason is refused."""
+
+    @pytest.fixture
+    def cloud(self) -> CloudUnderTest:
+        """The cloud under test: override this."""
+        raise NotImplementedError("override the fixture `cloud` of BackendConformance")
+
+    @pytest.fixture
+    def lab(
+        self, cloud: CloudUnderTest, tmp_path: Path, request: pytest.FixtureRequest
+    ) -> Iterator[Lab]:
+        """The kit's tools over the cloud; every VM of the test is deleted after it."""
+        if cloud.live and not request.config.getoption("--vmops-live"):
+            pytest.skip("reaches a real cloud: run with --vmops-live")
+        patch = pytest.MonkeyPatch()
+        lab = Lab(cloud, tmp_path, patch)
+        try:
+            yield lab
+        finally:
+            lab.clean_up()
+
+    @pytest.fixture
+    def ops(self, lab: Lab) -> VMOps:
+        """VMOps over the cloud, with a journal of its own."""
+        return lab.open()
