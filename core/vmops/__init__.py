@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Succeeded,
         Target,
     )
+    from vmops.checks import Check
     from vmops.clock import Clock, SystemClock, VirtualClock
     from vmops.facade import VMOps
     from vmops.machines import machine
@@ -50,6 +51,7 @@ _HOMES = {
         "Succeeded",
         "Target",
     ),
+    "checks": ("Check",),
     "clock": ("Clock", "SystemClock", "VirtualClock"),
     "facade": ("VMOps",),
     "machines": ("machine",),
@@ -66,6 +68,7 @@ __all__ = [
     "Action",
     "Backend",
     "Bucket",
+    "Check",
     "Clock",
     "Event",
     "Failed",

@@ -63,7 +63,7 @@ class Connection:
         if self._account is None:
             with self._lock:
                 if self._account is None:
-                    self._account = self._call(self.backend.account)
+                    self._account = self._patiently(lambda: self._call(self.backend.account))
         return self._account
 
     def limiter(self, kind: str) -> Limiter:
@@ -79,14 +79,25 @@ class Connection:
 
     def look_patiently(self, refs: Sequence[Ref]) -> list[VM | Exception | None]:
         """The same, repeated while the cloud gives no answer: a verb must know before it acts."""
+
+        def look() -> list[VM | Exception | None]:
+            seen = self.look(refs)
+            for vm in seen:
+                if isinstance(vm, TransientError):
+                    raise vm
+            return seen
+
+        return self._patiently(look)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """What a call that changes nothing returns, repeated while there is no answer."""
         give_up = self.clock.now() + _SEND_BUDGET
         pauses = _pauses()
         while True:
-            seen = self.look(refs)
-            trouble = [vm for vm in seen if isinstance(vm, TransientError)]
-            if not trouble:
-                return seen
-            self._pause(trouble[0], pauses, give_up)
+            try:
+                return call()
+            except TransientError as exc:
+                self._pause(exc, pauses, give_up)
 
     def list_vms(self) -> list[VM]:
         """Every VM that carries vmops tags, whoever's it is."""

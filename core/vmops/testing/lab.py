@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -40,12 +41,13 @@ class Lab:
     def __init__(self, cloud: CloudUnderTest, folder: Path, patch: pytest.MonkeyPatch) -> None:
         """Ask the cloud for nothing yet."""
         self.cloud = cloud
-        self.journal = folder / "state" / "journal.db"
+        self.journal = folder / "kit-journal" / "journal.db"
         self.folder = folder
         self.calls: Counter[str] = Counter()
         self._patch = patch
         self._opened: list[VMOps] = []
         self._names: list[str] = []
+        self._inside = threading.local()
         self.backend_type: type[Backend[Any, Any]] = Registry().load(cloud.config["backend"])
         self._count_calls()
 
@@ -154,8 +156,14 @@ class Lab:
 
     def _counted(self, call: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            if getattr(self._inside, "call", None):  # a verb that is made of another is one call
+                return original(*args, **kwargs)
             self.calls[call] += 1
-            return original(*args, **kwargs)
+            self._inside.call = call
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self._inside.call = None
 
         return counted
 

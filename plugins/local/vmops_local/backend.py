@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from vmops import (
     VM,
     Backend,
+    Check,
     Handle,
     LocalOnly,
     Params,
@@ -21,12 +22,12 @@ from vmops import (
     Tags,
     Target,
 )
-from vmops.errors import CloudError, InvalidParams
+from vmops.errors import CloudError, InvalidParams, MissingDependency
 from vmops_local.files import cache_folder
-from vmops_local.host import find_qemu
+from vmops_local.host import find_qemu, kvm_present
 from vmops_local.image import check_image_params, obtain_image
 from vmops_local.linux import write_linux_guest
-from vmops_local.linux_cache import ensure_build
+from vmops_local.linux_cache import ensure_build, existing_build
 from vmops_local.machine import Machines, Plan, Snapshot
 from vmops_local.nano import write_nano_guest
 from vmops_local.parts import GuestParts
@@ -120,6 +121,23 @@ class LocalBackend(Backend[LocalSettings, LocalParams]):
         super().__init__(settings)
         self._cache = (settings.cache_dir or cache_folder()).absolute()
         self._machines = Machines(_state_folder(settings), lambda: find_qemu(settings.qemu))
+
+    @classmethod
+    def doctor(cls, settings: LocalSettings) -> Iterable[Check]:
+        """What this machine has: QEMU, KVM, a folder for VMs, the built linux guest."""
+        try:
+            qemu = find_qemu(settings.qemu)
+        except MissingDependency as exc:
+            yield Check("QEMU", ok=False, detail=exc.message, fix=exc.install)
+        else:
+            yield Check("QEMU", ok=True, detail=f"{qemu.version} ({qemu.program})")
+        kvm = "may be tried" if kvm_present() else "not usable here: VMs are emulated, and slower"
+        yield Check("KVM", ok=kvm_present(), detail=kvm, needed=False)
+        yield Check("state folder", ok=True, detail=str(_state_folder(settings)))
+        build = existing_build((settings.cache_dir or cache_folder()).absolute())
+        detail = f"kernel {build.release}" if build else "not built yet"
+        fix = "python -m vmops_local.prefetch (or wait: the first one builds it)"
+        yield Check("guest=linux", ok=build is not None, detail=detail, fix=fix, needed=False)
 
     def account(self) -> str:
         """The id of the state folder: another folder's VMs are not to be seen here."""

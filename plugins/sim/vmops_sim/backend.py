@@ -19,6 +19,7 @@ from vmops import (
     Handle,
     Limit,
     LocalOnly,
+    Next,
     Operation,
     Params,
     Pending,
@@ -245,13 +246,13 @@ class SimBackend(Backend[SimSettings, SimParams]):
         return 2 if vm.params.restart_mode == "power-cycle" else 1
 
     def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:  # noqa: ARG002
-        """What the cloud says of operations; of some, and of power cycles, it says nothing."""
-        ids = {o.id: o.handle["op"] for o in operations if "op" in o.handle}
-        if not self.settings.handles or not ids:
+        """What the cloud says of operations, where it still knows them."""
+        asked = {o.handle["op"]: o for o in operations if "op" in o.handle}
+        if not self.settings.handles or not asked:
             return {}
-        known = self.cloud.operations(ids.values())
+        known = self.cloud.operations(asked)
         now = self.clock.now()
-        return {id_: _progress(known[op], now) for id_, op in ids.items() if op in known}
+        return {o.id: _progress(o, known[op], now) for op, o in asked.items() if op in known}
 
     def explain(self, error: Exception) -> Fault | None:
         """What a SimError says."""
@@ -380,14 +381,15 @@ def _vm(machine: Machine) -> VM:
     )
 
 
-def _progress(operation: SimOperation, now: float) -> Progress:
-    if operation.until > now:
+def _progress(asked: Operation, found: SimOperation, now: float) -> Progress:
+    if found.until > now:
         return Pending()
-    if operation.fails:
-        kind = SimBackend.error_codes.get(operation.fails, CloudError)
-        message = f"sim: {operation.action} failed: {operation.fails}"
-        return Failed(kind(message, provider_code=operation.fails))
-    return Succeeded()
+    if found.fails:
+        kind = SimBackend.error_codes.get(found.fails, CloudError)
+        message = f"sim: {found.action} failed: {found.fails}"
+        return Failed(kind(message, provider_code=found.fails))
+    # a power cycle's stop is over: the start is still to come
+    return Next() if asked.mode == "power-cycle" and asked.phase == 1 else Succeeded()
 
 
 def _only(answers: list[Handle | SimError]) -> Handle:

@@ -1,0 +1,148 @@
+"""Reading the journal without writing to it: what was asked of which VM, and how long it took."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from vmops.errors import JournalError
+from vmops.store import meta, operations
+
+__all__ = ["Entry", "History"]
+
+_RECENT: Final = 20
+"""How many durations "usually" is the median of."""
+_ENOUGH: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One operation as the journal holds it.
+
+    Args:
+        id: The operation's id.
+        backend: The backend's name.
+        vm: The VM's name.
+        action: `provision`, `start`, `stop`, `restart` or `deprovision`.
+        url: What `vmops wait` takes.
+        asked: Epoch seconds at which it was asked for.
+        ended: Epoch seconds at which somebody saw it end; None while nobody has.
+        status: `succeeded`, `failed`, or empty while nobody has seen it end.
+        error: Why it failed.
+    """
+
+    id: str
+    backend: str
+    vm: str
+    action: str
+    url: str
+    asked: float
+    ended: float | None
+    status: str
+    error: str
+
+
+class History:
+    """The operations a journal holds, read-only: a journal that does not exist is not made.
+
+    Args:
+        place: A file's path (SQLite) or a SQLAlchemy URL.
+
+    Raises:
+        JournalError: From any method, when the journal cannot be read.
+    """
+
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        """Connect to nothing yet."""
+        text = os.fspath(place)
+        self._file = None if "://" in text else Path(text).absolute()
+        if self._file is None:
+            self.place = sa.make_url(text).render_as_string()
+            self._engine = sa.create_engine(text)
+        else:
+            self.place = str(self._file)
+            # as an SQLite URI: mode=ro creates nothing and takes no write lock
+            uri = f"file:{quote(self.place)}?mode=ro&uri=true"
+            self._engine = sa.create_engine(f"sqlite:///{uri}", connect_args={"timeout": 5})
+
+    def operations(
+        self, *, vm: str = "", backend: str = "", unended: bool = False, limit: int = 50
+    ) -> list[Entry]:
+        """The newest operations, newest first.
+
+        Args:
+            vm: Only those of this VM.
+            backend: Only those of this backend.
+            unended: Only those that nobody has seen end.
+            limit: How many at most.
+        """
+        query = sa.select(*_COLUMNS).order_by(operations.c.number.desc()).limit(limit)
+        if vm:
+            query = query.where(operations.c.vm == vm)
+        if backend:
+            query = query.where(operations.c.backend == backend)
+        if unended:
+            query = query.where(operations.c.ended.is_(None))
+        return [Entry(**row._mapping) for row in self._rows(query)]  # noqa: SLF001  (public; see its docs)
+
+    def usual(self, backend: str, action: str) -> float | None:
+        """The median seconds such an operation took lately; None while too few are known."""
+        took = operations.c.ended - operations.c.asked
+        query = (
+            sa.select(took)
+            .where(
+                operations.c.backend == backend,
+                operations.c.action == action,
+                operations.c.status == "succeeded",
+            )
+            .order_by(operations.c.number.desc())
+            .limit(_RECENT)
+        )
+        seconds = [row[0] for row in self._rows(query)]
+        return statistics.median(seconds) if len(seconds) >= _ENOUGH else None
+
+    def install_id(self) -> str:
+        """The install id that this journal's VMs are tagged with; empty before the first one."""
+        rows = self._rows(sa.select(meta.c.value).where(meta.c.key == "install"))
+        return str(rows[0][0]) if rows else ""
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        """Use as a context manager: closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        if self._file is not None and not self._file.exists():
+            return []
+        with _translated(self.place), self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table(operations.name):
+                return []
+            return connection.execute(query).all()
+
+
+_COLUMNS: Final = [operations.c[name] for name in Entry.__slots__]
+
+
+@contextmanager
+def _translated(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, OSError) as exc:
+        cause = getattr(exc, "orig", None) or exc
+        message = f"journal {place}: {cause}; mend it, or name another by VMOPS_JOURNAL"
+        raise JournalError(message) from exc
