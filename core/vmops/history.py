@@ -14,7 +14,9 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from vmops.errors import JournalError
-from vmops.store import meta, operations
+from vmops.journal import operation_uid
+from vmops.operation import Operation
+from vmops.store import meta, operations, vms
 
 __all__ = ["Entry", "History"]
 
@@ -62,6 +64,7 @@ class History:
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
         """Connect to nothing yet."""
+        self._usual: dict[tuple[str, str, str], float | None] = {}
         text = os.fspath(place)
         self._file = None if "://" in text else Path(text).absolute()
         if self._file is None:
@@ -93,15 +96,29 @@ class History:
             query = query.where(operations.c.ended.is_(None))
         return [Entry(**row._mapping) for row in self._rows(query)]  # noqa: SLF001  (public; see its docs)
 
-    def usual(self, backend: str, action: str) -> float | None:
-        """The median seconds such an operation took lately; None while too few are known."""
-        took = operations.c.ended - operations.c.asked
+    def usual(self, operation: Operation) -> float | None:
+        """The median seconds that this action took lately on VMs made from the same params.
+
+        None while too few are known, or the VM was not made by this journal's install.
+        """
+        same = sa.select(vms.c.digest).where(vms.c.uid == operation_uid(operation))
+        digests = [row[0] for row in self._rows(same) if row[0]]
+        if not digests:
+            return None
+        key = (operation.backend, operation.action.value, digests[0])
+        if key not in self._usual:
+            self._usual[key] = self._median(*key)
+        return self._usual[key]
+
+    def _median(self, backend: str, action: str, digest: str) -> float | None:
         query = (
-            sa.select(took)
+            sa.select(operations.c.ended - operations.c.asked)
+            .join(vms, vms.c.uid == operations.c.uid)
             .where(
                 operations.c.backend == backend,
                 operations.c.action == action,
                 operations.c.status == "succeeded",
+                vms.c.digest == digest,
             )
             .order_by(operations.c.number.desc())
             .limit(_RECENT)

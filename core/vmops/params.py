@@ -14,7 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic.alias_generators import to_camel
 
 from vmops.errors import InvalidParams, Problem
@@ -263,9 +270,17 @@ class Binder:
     ) -> None:
         for field in self._pinned.keys() & given.keys():
             ours, theirs = self._pinned[field], given[field]
-            if as_text(ours) != as_text(theirs):
+            if self._typed(field, ours) != self._typed(field, theirs):
                 text = f"config says {ours!r}, {where} says {theirs!r}; use one or the other"
                 problems.append(Problem(to_camel(field), text))
+
+    def _typed(self, field: str, value: object) -> object:
+        """A setting's value as its type has it: 5, 5.0 and "5" may be the same."""
+        annotation: Any = self._settings_type.model_fields[field].annotation
+        try:
+            return TypeAdapter(annotation).validate_python(value)
+        except ValidationError:
+            return value  # reported by the model itself
 
     def _settings(self, values: dict[str, Any], problems: list[Problem]) -> Settings | None:
         key = tuple(sorted((field, as_text(value)) for field, value in values.items()))

@@ -9,6 +9,7 @@ import pytest
 
 from vmops.errors import JournalError
 from vmops.history import History
+from vmops.journal import Intent, Row, operation_uid
 from vmops.operation import Action, Operation
 from vmops.sql_journal import SqlJournal
 from vmops.store import Store
@@ -29,35 +30,52 @@ def journal(place: Path) -> Iterator[SqlJournal]:
     journal.close()
 
 
-def took(journal: SqlJournal, *seconds: float, end: End = End.SUCCEEDED) -> None:
-    """Write down operations that took so long."""
-    for index, each in enumerate(seconds):
-        id_ = f"{end.value[:2]}{len(seconds)}{index}"
-        operation = Operation("sim", f"vm-{index}", Action.START, id=id_, at=100.0)
-        journal.record([("uid", operation)])
-        journal.ended([Outcome(operation, end, 100.0 + each)])
+def operation(vm: str, id_: str, action: Action = Action.START) -> Operation:
+    """An operation that was asked for at second 100."""
+    return Operation("sim", vm, action, id=id_, at=100.0, account="acct")
 
 
-def test_usual_is_the_median_of_what_succeeded(journal: SqlJournal, place: Path) -> None:
-    """Failures say nothing about how long success takes, and one slow day does not either."""
-    took(journal, 2.0, 3.0, 100.0)
-    took(journal, 7.0, 8.0, 9.0, 9.5, end=End.FAILED)
+def made(journal: SqlJournal, vm: str, digest: str) -> None:
+    """Write down that a VM was made from params with this digest."""
+    row = Row(operation_uid(operation(vm, "")))
+    journal.intend_creates([Intent(row, vm, digest=digest)], 90.0, together=False)
+
+
+def took(journal: SqlJournal, vm: str, *seconds: float, end: End = End.SUCCEEDED) -> None:
+    """Write down operations on a VM that took so long."""
+    for each in seconds:
+        asked = operation(vm, f"{vm}-{each}-{end.value}")
+        journal.record([(operation_uid(asked), asked)])
+        journal.ended([Outcome(asked, end, 100.0 + each)])
+
+
+def test_usual_is_the_median_on_vms_made_alike(journal: SqlJournal, place: Path) -> None:
+    """A slow day counts little; failures and other kinds of VMs do not count at all."""
+    for vm, digest in (("a", "nano"), ("b", "nano"), ("big", "linux")):
+        made(journal, vm, digest)
+    took(journal, "a", 2.0, 100.0)
+    took(journal, "b", 3.0)
+    took(journal, "b", 7.0, 8.0, 9.0, end=End.FAILED)
+    took(journal, "big", 60.0, 61.0, 62.0, 63.0)
     with History(place) as history:
-        assert history.usual("sim", "start") == 3.0
-        assert history.usual("sim", "stop") is None
-        assert history.usual("aws", "start") is None
+        assert history.usual(operation("a", "next")) == 3.0
+        assert history.usual(operation("big", "next")) == 61.5
+        assert history.usual(operation("a", "next", Action.STOP)) is None
+        assert history.usual(operation("stranger", "next")) is None
 
 
 def test_too_few_durations_are_no_habit(journal: SqlJournal, place: Path) -> None:
     """Two operations do not make a usual."""
-    took(journal, 2.0, 3.0)
+    made(journal, "a", "nano")
+    took(journal, "a", 2.0, 3.0)
     with History(place) as history:
-        assert history.usual("sim", "start") is None
+        assert history.usual(operation("a", "next")) is None
 
 
 def test_entries_are_newest_first_with_their_urls(journal: SqlJournal, place: Path) -> None:
     """An entry has what `vmops wait` needs, and how it ended."""
-    took(journal, 2.0, 3.0)
+    took(journal, "vm-0", 2.0)
+    took(journal, "vm-1", 3.0)
     with History(place) as history:
         newest, oldest = history.operations()
         assert (newest.vm, oldest.vm) == ("vm-1", "vm-0")
@@ -71,7 +89,7 @@ def test_reading_a_journal_that_is_not_there_makes_none(place: Path) -> None:
     """No file, no folder; just nothing to tell."""
     with History(place) as history:
         assert history.operations() == []
-        assert history.usual("sim", "start") is None
+        assert history.usual(operation("a", "next")) is None
         assert history.install_id() == ""
     assert not place.parent.exists()
 
@@ -80,7 +98,7 @@ def test_reading_never_writes(journal: SqlJournal, place: Path) -> None:
     """The connection is read-only: even a statement that writes is refused."""
     import sqlalchemy as sa
 
-    took(journal, 1.0)
+    took(journal, "a", 1.0)
     history = History(place)
     with history._engine.connect() as connection, pytest.raises(sa.exc.OperationalError):
         connection.execute(sa.text("DELETE FROM operations"))

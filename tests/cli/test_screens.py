@@ -115,16 +115,16 @@ def test_no_color_means_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_progress_reaches_every_task_of_that_operation() -> None:
-    """Events are matched by operation; what is learned on the way replaces what was expected."""
+    """Events are matched by operation; what the journal says is usual goes before a guess."""
     paper = Paper()
-    tasks = Tasks(None, screen := LineScreen(paper), lambda *_: 9.0)  # type: ignore[arg-type]
+    tasks = Tasks(None, screen := LineScreen(paper), lambda _: 9.0)  # type: ignore[arg-type]
     url = _url("web", "restart", "0b9f")
     (one,) = tasks.resume([url])
     assert (one.usual, one.phase, one.vm) == (9.0, "restarting", "web")
     event = Event("progress", 100.0, "sim", "web", "restart", "0b9f", "second phase", 3.0, 4.0)
     tasks.on_event(event)
     tasks.on_event(Event("progress", 100.0, "sim", "web", "restart", "other", "pending", 9.0))
-    assert (one.phase, one.usual) == ("starting again", 4.0)
+    assert (one.phase, one.usual) == ("starting again", 9.0)
     assert paper.notes[-1] == "web: starting again, 3.0 s so far"
     assert screen is not None
 

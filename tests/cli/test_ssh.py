@@ -34,9 +34,9 @@ def options(argv: list[str]) -> dict[str, str]:
     return dict(value.split("=", 1) for flag, value in pairs if flag == "-o")
 
 
-def provision(program: Any, host: str = "127.0.0.1") -> None:
+def provision(program: Any, host: str = "127.0.0.1", key: str = "") -> None:
     """Make a VM that answers at `host`."""
-    program.run("provision", "web", *ON, "-p", f"sshHost={host}")
+    program.run("provision", "web", *ON, "-p", f"sshHost={host}", "-p", f"sshHostKey={key}")
 
 
 def test_it_becomes_ssh_at_the_vms_address(program: Any, client: Path) -> None:
@@ -66,6 +66,15 @@ def test_host_keys_are_kept_per_vm(program: Any, client: Path) -> None:
     provision(program)
     other = options(json.loads(program.run("ssh", "web", *ON, code=7).stdout))
     assert other["UserKnownHostsFile"] != first["UserKnownHostsFile"]
+
+
+def test_a_host_key_that_the_backend_tells_is_known_beforehand(program: Any, client: Path) -> None:
+    """Ssh gets the VM's own key before it connects: then there is nothing to trust blindly."""
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA=="
+    provision(program, "127.0.0.1", key)
+    given = options(json.loads(program.run("ssh", "web", *ON, code=7).stdout))
+    known = Path(given["UserKnownHostsFile"].strip('"')).read_text()
+    assert known == f"{given['HostKeyAlias']} {key}\n"
 
 
 def test_json_says_where_and_connects_to_nothing(here: Any, client: Path, monkeypatch: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Self
 
 from rich.console import RenderableType
@@ -49,7 +50,8 @@ class LiveScreen(AbstractContextManager["LiveScreen"]):
     def __enter__(self) -> Self:
         """Begin to draw."""
         self._live.start()
-        self._out.above = self._out.console.print
+        # soft_wrap: a URL that is cut into lines cannot be copied
+        self._out.above = partial(self._out.console.print, soft_wrap=True)
         return self
 
     def __exit__(self, *_: object) -> None:

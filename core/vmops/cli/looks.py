@@ -127,17 +127,16 @@ def _ops(
     """
     out = Output(as_json=as_json)
     with reporting(out), Session(Place(journal=journal)) as session:
-        with session.history() as history:
-            entries = history.operations(
-                vm=vm or "", backend=backend or "", unended=unended, limit=limit
-            )
-            place = history.place
+        history = session.history()
+        entries = history.operations(
+            vm=vm or "", backend=backend or "", unended=unended, limit=limit
+        )
         documents = [_entry(entry) for entry in entries]
         if as_json:
             out.document(documents)
             return
         if not documents:
-            out.note(f"no such operations in {place}")
+            out.note(f"no such operations in {history.place}")
             return
         columns = ("asked", "backend", "vm", "action", "status", "took", "error")
         keys = ("backend", "vm", "action", "status")
@@ -157,8 +156,7 @@ def _install(session: Session) -> str:
     from vmops.errors import VMOpsError
 
     try:
-        with session.history() as history:
-            return history.install_id()
+        return session.history().install_id()
     except VMOpsError:
         return ""
 
@@ -167,8 +165,7 @@ def _last_operation(session: Session, name: str) -> Entry | None:
     from vmops.errors import VMOpsError
 
     try:
-        with session.history() as history:
-            found = history.operations(vm=name, backend=session.backend, limit=1)
+        found = session.history().operations(vm=name, backend=session.backend, limit=1)
     except VMOpsError:
         return None
     return found[0] if found else None

@@ -14,6 +14,7 @@ from vmops.cli.exits import Interrupted
 from vmops.cli.tasks import Task
 from vmops.cli.timeline import Kill, Mark
 from vmops.errors import CloudError, VMOpsError
+from vmops.operation import Operation
 from vmops.protocol import Status
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Play:
         tasks = []
         for name, url in zip(self._names, urls, strict=True):
             task = Task(name, self._session.backend, "restart", url, phase="restarting")
-            task.usual = self._session.usual(task.backend, task.action)
+            task.usual = self._session.usual(Operation.from_url(url))
             screen.accepted(task)
             tasks.append(task)
         return tasks

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from vmops.cli.tasks import Screen, Tasks
     from vmops.facade import VMOps
     from vmops.history import History
+    from vmops.operation import Operation
     from vmops.plugins import Event, Registry
 
 __all__ = ["Place", "Session"]
@@ -78,6 +78,7 @@ class Session:
         self.config = read_config(place.config, place.backend) if one_backend else {}
         self.backend = str(self.config.get("backend", ""))
         self.params = parse_params(place.params)
+        self._history: History | None = None
         self.registry: Registry = Registry()
         self.registry.load_observers()
         self.ops: VMOps = VMOps(self.config, journal=place.journal_place, registry=self.registry)
@@ -89,6 +90,8 @@ class Session:
     def __exit__(self, *_: object) -> None:
         """Close connections and journal."""
         self.ops.close()
+        if self._history is not None:
+            self._history.close()
 
     def params_for(self, names: Sequence[str], **more: object) -> list[dict[str, Any]]:
         """One params dict per VM, each name once."""
@@ -99,7 +102,7 @@ class Session:
         from vmops.cli.tasks import Tasks
         from vmops.plugins import hookimpl
 
-        tasks = Tasks(self.ops, screen, cache(self.usual))
+        tasks = Tasks(self.ops, screen, self.usual)
 
         class Watch:
             @hookimpl
@@ -109,17 +112,16 @@ class Session:
         self.registry.register(Watch())
         return tasks
 
-    def usual(self, backend: str, action: str) -> float | None:
-        """The seconds that an action usually takes, as far as the journal knows."""
+    def usual(self, operation: Operation) -> float | None:
+        """The seconds that such an operation usually takes, as far as the journal knows."""
         from vmops.errors import VMOpsError
 
-        with suppress(VMOpsError), self.history() as history:
-            return history.usual(backend, action)
+        with suppress(VMOpsError):
+            return self.history().usual(operation)
         return None
 
-    @contextmanager
-    def history(self) -> Iterator[History]:
-        """The journal, to read in.
+    def history(self) -> History:
+        """The journal, to read in; closed with the session.
 
         Raises:
             ConfigError: There is no journal.
@@ -129,5 +131,6 @@ class Session:
 
         if self.place.journal_place is None:
             raise ConfigError("this reads the journal, and --journal is none; name one")
-        with History(self.place.journal_place) as history:
-            yield history
+        if self._history is None:
+            self._history = History(self.place.journal_place)
+        return self._history

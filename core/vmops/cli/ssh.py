@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["add_to", "install_line", "ssh_command"]
 
 _SSH_PORT: Final = 22
+_KEY: Final = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*\Z", re.ASCII)
 _HOST: Final = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]*\Z", re.ASCII)
 
 
@@ -56,7 +57,8 @@ def _ssh(
     """Log in to a VM, or run a command there.
 
     The exit code is ssh's own.
-    A VM's host key is accepted when it is first seen, remembered for that VM alone, and must stay.
+    A VM's host key is the one its backend tells; where it tells none, the first one seen. It is
+    remembered for that VM alone, and must stay.
     --json connects to nothing: it writes an object with the keys vm, host, port, user, command.
     """
     out = Output(as_json=as_json)
@@ -67,7 +69,8 @@ def _ssh(
         program = _client()
         host, port = _address(vm, where)
         user = user or vm.info.get("sshUser")
-        argv = ssh_command(program, host, port, user, identity, _known_hosts(where, vm))
+        known = _known_hosts(where, vm)
+        argv = ssh_command(program, host, port, user, identity, known)
         argv += command or []
         if as_json:
             said = {"vm": vm.name, "host": host, "port": port, "user": user, "command": argv}
@@ -130,7 +133,14 @@ def _known_hosts(backend: str, vm: VM) -> Path:
         private.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / digest
     file.touch(mode=0o600)
+    key = str(vm.info.get("sshHostKey", ""))
+    if _KEY.match(key):
+        file.write_text(f"{_alias(file)} {key}\n")
     return file
+
+
+def _alias(known: Path) -> str:
+    return f"vmops-{known.name}"
 
 
 def ssh_command(
@@ -145,9 +155,10 @@ def ssh_command(
     quoted = str(known).replace("%", "%%")  # ssh expands % and splits at blanks
     settings: Sequence[str] = (
         f'UserKnownHostsFile="{quoted}"',
+        # never a question: an unknown key is taken once, a known one must be the same
         "StrictHostKeyChecking=accept-new",
         # forwarded ports change from boot to boot; the key is the VM's, not the port's
-        f"HostKeyAlias=vmops-{known.name}",
+        f"HostKeyAlias={_alias(known)}",
     )
     argv = [program, "-p", str(port)]
     for setting in settings:

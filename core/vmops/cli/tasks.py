@@ -12,6 +12,7 @@ from vmops.protocol import Status
 
 if TYPE_CHECKING:
     from vmops.facade import VMOps
+    from vmops.operation import Operation
     from vmops.plugins import Event
     from vmops.result import Result
 
@@ -124,11 +125,11 @@ class Tasks:
     Args:
         ops: The Protocol.
         screen: Told of everything.
-        usual: Seconds that an action usually takes, by backend and action; None if not known.
+        usual: Seconds that such an operation usually takes; None while that is unknown.
     """
 
     def __init__(
-        self, ops: VMOps, screen: Screen, usual: Callable[[str, str], float | None]
+        self, ops: VMOps, screen: Screen, usual: Callable[[Operation], float | None]
     ) -> None:
         """Ask nothing yet."""
         self._ops = ops
@@ -140,7 +141,7 @@ class Tasks:
     def ask(self, verb: str, backend: str, params_list: Sequence[Mapping[str, Any]]) -> list[Task]:
         """One task per params dict, submitted side by side: accepted, done at once, or refused."""
         named = [str(params.get("vmName", "")) for params in params_list]
-        tasks = [Task(name, backend, verb, usual=self._usual(backend, verb)) for name in named]
+        tasks = [Task(name, backend, verb) for name in named]
         self.all += tasks
         for task in tasks:
             self._screen.asked(task)
@@ -175,9 +176,7 @@ class Tasks:
         tasks: list[Task] = []
         for url in urls:
             operation = Operation.from_url(url)
-            usual = self._usual(operation.backend, operation.action)
-            task = Task(operation.vm, operation.backend, operation.action.value, url, usual=usual)
-            tasks.append(task)
+            tasks.append(Task(operation.vm, operation.backend, operation.action.value, url))
         self.all += tasks
         for task in tasks:
             self._accept(task, {"asyncResultsUrl": task.url})
@@ -199,7 +198,7 @@ class Tasks:
         if event.kind != "progress":
             return
         for task in self._by_operation.get(event.operation, ()):
-            if event.expected is not None:
+            if task.usual is None:
                 task.usual = event.expected
             task.phase = _phase(task, event.phase)
             task.began = time.time() - event.elapsed  # a backend's clock need not be ours
@@ -211,7 +210,7 @@ class Tasks:
         task.url = str(result["asyncResultsUrl"])
         task.result = result
         operation = Operation.from_url(task.url)
-        task.vm = operation.vm
+        task.vm, task.usual = operation.vm, self._usual(operation)
         task.phase = _phase(task, "second phase" if operation.phase > 1 else "pending")
         self._by_operation.setdefault(operation.id, []).append(task)
         self._screen.accepted(task)

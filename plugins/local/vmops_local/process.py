@@ -84,6 +84,7 @@ def spawn(
             stdout=log,
             stderr=log,
             start_new_session=True,
+            umask=0o077,  # the serial log may hold what a guest's console says
             env={**os.environ, **environment},
         )
     finally:

@@ -51,6 +51,7 @@ class CloudParams(Params):
     seconds: float = Field(0.0, ge=0, description="How long things take.")
     fault: str = Field("", description="What goes wrong: capacity, missing, late or bug.")
     ssh_host: str = Field("", description="Where the VM answers.")
+    ssh_host_key: str = Field("", description="The key it answers with.")
     labels: list[str] = Field([], description="A list.")
     user_data: SecretStr | None = Field(None, description="Data for the guest.")
 
@@ -106,6 +107,7 @@ class FileCloud(Backend[CloudSettings, CloudParams]):
             "boots": 0,
             "started": None,
             "host": params.ssh_host,
+            "key": params.ssh_host_key,
         }
         self._write(record)
         self._called("provision", vm.name)
@@ -160,6 +162,7 @@ class FileCloud(Backend[CloudSettings, CloudParams]):
 
     def _vm(self, record: dict[str, Any]) -> VM:
         host = {"sshHost": record["host"], "sshPort": 2222} if record["host"] else {}
+        host |= {"sshHostKey": record["key"]} if record["key"] else {}
         fire = CloudError("it burns", provider_code="Fire")
         return VM(
             record["name"],
