@@ -14,7 +14,6 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from vmops.errors import JournalError
-from vmops.journal import operation_uid
 from vmops.operation import Operation
 from vmops.store import meta, operations, vms
 
@@ -101,7 +100,11 @@ class History:
 
         None while too few are known, or the VM was not made by this journal's install.
         """
-        same = sa.select(vms.c.digest).where(vms.c.uid == operation_uid(operation))
+        same = (
+            sa.select(vms.c.digest)
+            .join(operations, operations.c.uid == vms.c.uid)
+            .where(operations.c.id == operation.id)
+        )
         digests = [row[0] for row in self._rows(same) if row[0]]
         if not digests:
             return None

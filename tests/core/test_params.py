@@ -1,0 +1,145 @@
+"""Flat dicts: bound once, every problem named at once, nothing secret told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, SecretStr
+
+from vmops import LocalOnly, Params, Secret, Settings
+from vmops.errors import InvalidParams
+from vmops.params import Binder
+
+
+class Where(Settings):
+    """Where."""
+
+    region: str = "here"
+    retries: int = 3
+    endpoint: Annotated[str | None, LocalOnly] = None
+
+
+class What(Params):
+    """What."""
+
+    image: str
+    vm_size: str = "small"
+    disk_size_gb: int = Field(10, ge=1)
+    spot: bool = False
+    password: SecretStr | None = None
+    token: Annotated[str, Secret] = ""
+
+
+NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
+
+
+def binder(**config: Any) -> Binder:
+    """A binder over a config."""
+    return Binder("cloud", Where, What, NAME, config)
+
+
+def problems(params: dict[str, Any], **config: Any) -> dict[str, str]:
+    """The problems with params, by name."""
+    with pytest.raises(InvalidParams) as caught:
+        binder(**config).bind(params, creating=True)
+    assert isinstance(caught.value, ValueError)
+    return {problem.param: problem.message for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize("key", ["diskSizeGb", "disk_size_gb"])
+@pytest.mark.parametrize("value", [20, "20"])
+def test_both_spellings_and_strings(key: str, value: object) -> None:
+    """CamelCase and snake_case are the same key; strings become what the field is."""
+    bound = binder().bind({"image": "i", key: value}, creating=True)
+    assert isinstance(bound.params, What)
+    assert bound.params.disk_size_gb == 20
+
+
+def test_all_problems_at_once() -> None:
+    """Missing, unknown, of the wrong type, out of range, contradictory: one error names all."""
+    found = problems(
+        {
+            "vmSzie": "x",
+            "diskSizeGb": 0,
+            "pollTimeout": "soon",
+            "vmName": "-x",
+            "vm_size": "a",
+            "vmSize": "b",
+        }
+    )
+    assert set(found) == {"image", "vmSzie", "diskSizeGb", "pollTimeout", "vmName", "vmSize"}
+    assert "vmSize" in found["vmSzie"]
+    assert "'soon'" in found["pollTimeout"]
+    assert "drop one" in found["vmSize"]
+
+
+def test_required_only_when_creating() -> None:
+    """What a create needs is not asked for by the verbs that act on a VM that exists."""
+    bound = binder().bind({"vmName": "a"})
+    assert isinstance(bound.params, What)
+    assert bound.params.image is None
+
+
+def test_unknown_keys_pass_only_when_asked() -> None:
+    """unknownParams=ignore, in params or config, lets other people's keys pass."""
+    assert "innodb" in problems({"image": "i", "innodb": 1})
+    binder().bind({"image": "i", "innodb": 1, "unknownParams": "ignore"}, creating=True)
+    binder(unknownParams="ignore").bind({"image": "i", "innodb": 1}, creating=True)
+
+
+def test_none_is_not_given() -> None:
+    """A key whose value is None counts as left out."""
+    bound = binder().bind({"image": "i", "vmSize": None, "vmName": None}, creating=True)
+    assert bound.params.vm_size == "small"  # type: ignore[attr-defined]
+    assert bound.call.vm_name is None
+
+
+def test_local_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A LocalOnly setting comes from config or environment, never from params or a URL."""
+    assert "VMOPS_CLOUD_ENDPOINT" in problems({"image": "i", "endpoint": "http://evil"})["endpoint"]
+    assert "endpoint" not in binder().shareable
+    assert binder(endpoint="http://mine").bind({}).settings.endpoint == "http://mine"  # type: ignore[attr-defined]
+    monkeypatch.setenv("VMOPS_CLOUD_ENDPOINT", "http://env")
+    assert binder().bind({}).settings.endpoint == "http://env"  # type: ignore[attr-defined]
+
+
+def test_config_gives_defaults_for_params() -> None:
+    """Params in the config are defaults; the call's own win."""
+    both = binder(image="i", vmSize="big")
+    assert both.bind({}, creating=True).params.vm_size == "big"  # type: ignore[attr-defined]
+    assert both.bind({"vmSize": "x"}, creating=True).params.vm_size == "x"  # type: ignore[attr-defined]
+
+
+def test_config_pins_settings() -> None:
+    """A setting given in both and differing is refused; the same value in other words is not."""
+    assert "region" in problems({"image": "i", "region": "there"}, region="here")
+    binder(retries=5).bind({"retries": "5"})
+    with pytest.raises(InvalidParams, match="asyncResultsUrl says"):
+        binder(region="here").bind({}, scope={"region": "there"})
+
+
+def test_secrets_are_not_told() -> None:
+    """Secret values are in no message and no echo; unknown keys that look secret are not echoed."""
+    found = problems({"password": 12, "vmSize": ["s3cret"], "token": ["s3cret"]})
+    assert "s3cret" not in found["token"]
+    params = {"image": "i", "password": "s3cret", "token": "s3cret", "vmName": "a"}
+    bound = binder().bind(params, creating=True)
+    assert bound.echo == {"image": "i", "vmName": "a"}
+    assert "s3cret" not in repr(bound.params).replace("token='s3cret'", "")
+    other = {"image": "i", "adminPassword": "s3cret", "x": 1, "unknownParams": "ignore"}
+    assert set(binder().bind(other, creating=True).echo) == {"image", "x", "unknownParams"}
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a,b", "-x", "ok\n", "x" * 300, "w\u0435b", "", "A", "a b", "a\0", "\uff41"]
+)
+def test_hostile_names(name: str) -> None:
+    """A name that does not match the backend's pattern as a whole is refused."""
+    assert "vmName" in problems({"image": "i", "vmName": name})
+
+
+def test_equal_settings_are_one_connection() -> None:
+    """Settings that are equal are the same object, hence the same connection."""
+    one = binder()
+    assert one.bind({}).settings is one.bind({"vmSize": "x"}).settings
