@@ -63,6 +63,7 @@ class History:
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
         """Connect to nothing yet."""
+        self._is_journal = False
         self._usual: dict[tuple[str, str, str], float | None] = {}
         text = os.fspath(place)
         self._file = None if "://" in text else Path(text).absolute()
@@ -98,7 +99,7 @@ class History:
     def usual(self, operation: Operation) -> float | None:
         """The median seconds that this action took lately on VMs made from the same params.
 
-        None while too few are known, or the VM was not made by this journal's install.
+        None while too few are known, or where this journal does not know operation or VM.
         """
         same = (
             sa.select(vms.c.digest)
@@ -150,7 +151,8 @@ class History:
         if self._file is not None and not self._file.exists():
             return []
         with _translated(self.place), self._engine.connect() as connection:
-            if not sa.inspect(connection).has_table(operations.name):
+            self._is_journal = self._is_journal or sa.inspect(connection).has_table(operations.name)
+            if not self._is_journal:
                 return []
             return connection.execute(query).all()
 

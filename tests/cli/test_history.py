@@ -9,7 +9,7 @@ import pytest
 
 from vmops.errors import JournalError
 from vmops.history import History
-from vmops.journal import Intent, Row, operation_uid
+from vmops.journal import Intent, Row
 from vmops.operation import Action, Operation
 from vmops.sql_journal import SqlJournal
 from vmops.store import Store
@@ -37,16 +37,22 @@ def operation(vm: str, id_: str, action: Action = Action.START) -> Operation:
 
 def made(journal: SqlJournal, vm: str, digest: str) -> None:
     """Write down that a VM was made from params with this digest."""
-    row = Row(operation_uid(operation(vm, "")))
-    journal.intend_creates([Intent(row, vm, digest=digest)], 90.0, together=False)
+    journal.intend_creates([Intent(Row(f"sim/{vm}"), vm, digest=digest)], 90.0, together=False)
+
+
+def asked(journal: SqlJournal, vm: str, action: Action = Action.START) -> Operation:
+    """Write down an operation that nobody has seen end."""
+    going_on = operation(vm, f"{vm}-{action}-now", action)
+    journal.record([(f"sim/{vm}", going_on)])
+    return going_on
 
 
 def took(journal: SqlJournal, vm: str, *seconds: float, end: End = End.SUCCEEDED) -> None:
     """Write down operations on a VM that took so long."""
     for each in seconds:
-        asked = operation(vm, f"{vm}-{each}-{end.value}")
-        journal.record([(operation_uid(asked), asked)])
-        journal.ended([Outcome(asked, end, 100.0 + each)])
+        over = operation(vm, f"{vm}-{each}-{end.value}")
+        journal.record([(f"sim/{vm}", over)])
+        journal.ended([Outcome(over, end, 100.0 + each)])
 
 
 def test_usual_is_the_median_on_vms_made_alike(journal: SqlJournal, place: Path) -> None:
@@ -58,10 +64,11 @@ def test_usual_is_the_median_on_vms_made_alike(journal: SqlJournal, place: Path)
     took(journal, "b", 7.0, 8.0, 9.0, end=End.FAILED)
     took(journal, "big", 60.0, 61.0, 62.0, 63.0)
     with History(place) as history:
-        assert history.usual(operation("a", "next")) == 3.0
-        assert history.usual(operation("big", "next")) == 61.5
-        assert history.usual(operation("a", "next", Action.STOP)) is None
-        assert history.usual(operation("stranger", "next")) is None
+        assert history.usual(asked(journal, "a")) == 3.0
+        assert history.usual(asked(journal, "big")) == 61.5
+        assert history.usual(asked(journal, "b", Action.STOP)) is None
+        assert history.usual(operation("a", "of-another-journal")) is None
+        assert history.usual(asked(journal, "a-stranger")) is None
 
 
 def test_too_few_durations_are_no_habit(journal: SqlJournal, place: Path) -> None:
@@ -69,7 +76,7 @@ def test_too_few_durations_are_no_habit(journal: SqlJournal, place: Path) -> Non
     made(journal, "a", "nano")
     took(journal, "a", 2.0, 3.0)
     with History(place) as history:
-        assert history.usual(operation("a", "next")) is None
+        assert history.usual(asked(journal, "a")) is None
 
 
 def test_entries_are_newest_first_with_their_urls(journal: SqlJournal, place: Path) -> None:
