@@ -62,9 +62,10 @@ def test_a_failure_is_cleaned_up(program: Any) -> None:
 
 
 def test_what_is_missing_is_exit_code_3(program: Any) -> None:
-    """A machine that lacks something gets its install line."""
+    """A machine that lacks something gets its install line, once, and another way to see it."""
     done = program.run("demo", *ON, "-p", "fault=missing", code=3)
-    assert "buy paper-clip" in done.stderr
+    assert done.stderr.count("buy paper-clip") == 1
+    assert "vmops demo --backend sim" in done.stderr
 
 
 @pytest.mark.parametrize(

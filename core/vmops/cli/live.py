@@ -18,7 +18,6 @@ from rich.text import Text
 from vmops.cli.output import Output, printable
 from vmops.cli.screens import show_end
 from vmops.cli.tasks import Task
-from vmops.protocol import Status
 
 __all__ = ["LiveScreen"]
 
@@ -28,7 +27,7 @@ class LiveScreen(AbstractContextManager["LiveScreen"]):
 
     Args:
         out: Where to.
-        each: Whether every success gets a line of its own.
+        each: Whether every end gets a line of its own; if not, whoever asked tells of it.
     """
 
     def __init__(self, out: Output, *, each: bool = True) -> None:
@@ -78,7 +77,7 @@ class LiveScreen(AbstractContextManager["LiveScreen"]):
         with self._lock:
             if task in self._open:
                 self._open.remove(task)
-        if self._each or task.status is not Status.SUCCEEDED:
+        if self._each:
             show_end(self._out, task)
 
     def _table(self) -> Table:

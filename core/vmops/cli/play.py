@@ -13,7 +13,7 @@ from vmops.cli.actor import Actor, ActorFailed
 from vmops.cli.exits import Interrupted
 from vmops.cli.tasks import Task
 from vmops.cli.timeline import Kill, Mark
-from vmops.errors import CloudError, VMOpsError
+from vmops.errors import CloudError, MissingDependency, VMOpsError
 from vmops.operation import Operation
 from vmops.protocol import Status
 
@@ -71,17 +71,19 @@ class Play:
             params = self._session.params_for(self._names)
             asked = tasks.ask(verb, self._session.backend, params)
             tasks.wait({})
+        self._check(asked)
         for task in asked:
-            self._check(task)
             self._mark(task, os.getpid(), os.getpid())
         self._stage.summary(verb, asked)
 
-    def _check(self, task: Task) -> None:
-        if task.error is not None:
-            raise task.error
-        if task.status is not Status.SUCCEEDED:
-            words = task.status.name.lower().replace("_", " ")
-            raise CloudError(f"{task.action} of VM {task.vm!r}: {words}")
+    def _check(self, tasks: Sequence[Task]) -> None:
+        bad = [task for task in tasks if task.status is not Status.SUCCEEDED]
+        if not bad:
+            return
+        first = bad[0]
+        words = first.status.name.lower().replace("_", " ")
+        self._stage.note(f"{first.action} {words} for {len(bad)} of {len(tasks)} VMs")
+        raise first.error or CloudError(f"{first.action} of VM {first.vm!r}: {words}")
 
     def _mark(self, task: Task, asked_by: int, seen_by: int) -> None:
         began, ended = (_epoch(task.result[key]) for key in ("startTime", "endTime"))
@@ -99,8 +101,8 @@ class Play:
             with Actor(["wait", *urls, *options]) as heir:
                 self._stage.resumed(heir.pid, urls)
                 self._until_ended(heir, tasks, screen)
+        self._check(tasks)
         for task in tasks:
-            self._check(task)
             self._mark(task, self._kills[0].pid, heir.pid)
         self._stage.summary("restart", tasks)
 
@@ -158,6 +160,8 @@ class Play:
                 self._stage.note("interrupted; deleting what was made")
             else:
                 self._stage.failed(exc)
+                if isinstance(exc, MissingDependency) and "sim" in self._session.registry.names():
+                    self._stage.note("without VMs, the same flow: vmops demo --backend sim")
             self._clean_up()
             if isinstance(exc, KeyboardInterrupt):
                 raise Interrupted from None

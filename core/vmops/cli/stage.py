@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from vmops.cli.exits import describe_error
 from vmops.cli.output import Output
-from vmops.cli.screens import show_end
 from vmops.cli.tasks import Screen, Task
 from vmops.cli.timeline import Kill, Mark, show_timeline
-from vmops.protocol import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +61,7 @@ class Stage:
         if self._out.as_json:
             return _Events(self)
         if not self._out.rich:
-            return _Quiet(self._out)
+            return _Quiet()
         from vmops.cli.live import LiveScreen
 
         return LiveScreen(self._out, each=False)
@@ -136,10 +134,7 @@ def _boot_counts(tasks: Sequence[Task]) -> str:
 
 
 class _Quiet(AbstractContextManager["_Quiet"]):
-    """Plain text: the step's own lines say it; only what fails gets a line of its own."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
+    """Plain text: the step's own lines say it."""
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -154,8 +149,7 @@ class _Quiet(AbstractContextManager["_Quiet"]):
         pass
 
     def ended(self, task: Task) -> None:
-        if task.status is not Status.SUCCEEDED:
-            show_end(self._out, task)
+        pass
 
 
 class _Events(AbstractContextManager["_Events"]):

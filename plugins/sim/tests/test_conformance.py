@@ -17,12 +17,12 @@ ERRORS: dict[str, Callable[[], Exception]] = {
     code: partial(SimError, code) for code in SimBackend.error_codes
 }
 FAST = {
-    f"{verb}Seconds": "0.2" for verb in ("provision", "start", "stop", "restart", "deprovision")
+    f"{verb}Seconds": "0.1" for verb in ("provision", "start", "stop", "restart", "deprovision")
 }
 
 
 def sim(folder: Path, **config: Any) -> CloudUnderTest:
-    """A cloud in a file, whose operations take 0.2 seconds."""
+    """A cloud in a file, whose operations take 0.1 seconds."""
     settings = {"backend": "sim", "stateDir": str(folder / "cloud"), "tick": 0.05, **FAST}
     return CloudUnderTest(config={**settings, **config}, errors=ERRORS, timeout=30.0)
 

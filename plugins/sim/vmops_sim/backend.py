@@ -62,7 +62,7 @@ class SimSettings(Settings):
     """Which simulated cloud, and how it behaves."""
 
     world: str = Field(
-        "default", pattern=r"[a-z0-9-]{1,40}", description="Name of the simulated cloud."
+        "default", pattern=r"^[a-z0-9-]{1,40}$", description="Name of the simulated cloud."
     )
     state_dir: Annotated[Path | None, LocalOnly] = Field(
         None, description="Folder that keeps it for all processes; by default it is in memory."
