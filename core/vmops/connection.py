@@ -101,7 +101,7 @@ class Connection:
 
     def list_vms(self) -> list[VM]:
         """Every VM that carries vmops tags, whoever's it is."""
-        return list(self._call(lambda: list(self.backend.describe(None))))
+        return self._patiently(lambda: self._call(lambda: list(self.backend.describe(None))))
 
     def can_send_many(self, action: Action) -> bool:
         """Whether the cloud takes many VMs in one call of this verb."""

@@ -175,7 +175,9 @@ class Dispatcher:
     def describe(self, params: Mapping[str, Any]) -> VM | None:
         """A VM as it is now, or None where the cloud shows none."""
         line, bound = self.wait_line(params)
-        seen = line.connection.look([Ref(bound.call.vm_name or "", bound.call.vm_id or "")])[0]
+        seen = line.connection.look_patiently(
+            [Ref(bound.call.vm_name or "", bound.call.vm_id or "")]
+        )[0]
         if isinstance(seen, Exception):
             raise seen
         return seen

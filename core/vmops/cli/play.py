@@ -113,7 +113,8 @@ class Play:
             while len(urls) < len(self._names):
                 said = actor.hear(_PATIENCE)
                 if said["status"] != "PENDING":
-                    raise ActorFailed(f"{said['vm']}: {said['action']} is {said['status']}")
+                    why = said["error"]["message"] if said["error"] else said["status"]
+                    raise ActorFailed(f"another process: {said['action']} of {said['vm']}: {why}")
                 urls[said["vm"]] = said["url"]
             ended = {said["vm"] for said in actor.kill() if said["status"] == "SUCCEEDED"}
         self._kills.append(Kill(actor.pid, role, time.time()))
