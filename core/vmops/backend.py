@@ -145,6 +145,10 @@ class Backend(ABC, Generic[S, P]):
     `deprovision_many(vms, token)` as well: each returns a handle or a CloudError per VM, in the
     order given. `provision_many` gets VMs whose requests are equal but for the name, and makes all
     of them or none.
+
+    Two more classmethods are optional: `doctor(cls, settings) -> Iterable[Check]` for `vmops doctor`,
+    and `shared_settings(cls, settings, folder) -> dict` where a cloud within one process can be kept
+    in a folder instead, for `vmops demo`.
     """
 
     name: ClassVar[str]

@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any
 
 from vmops.backend import Backend, Pending, Progress
+from vmops.binding import Binder, Bound
 from vmops.clock import Clock
 from vmops.connection import Connection
 from vmops.errors import ConfigError, InvalidParams, InvalidURL, JournalError, Problem, VMOpsError
 from vmops.journal import Journal, NoJournal
 from vmops.operation import Action, Operation
 from vmops.pace import Pace
-from vmops.params import Binder, Bound, Settings
+from vmops.params import Settings
 from vmops.planning import Answer
 from vmops.plugins import Event, Registry
 from vmops.ssh import answers_ssh

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Self
 
+from vmops.binding import Bound
 from vmops.connection import vm_info
 from vmops.dispatch import Dispatcher, Line
 from vmops.errors import CloudError, InvalidParams, JournalError, Problem, VMOpsError
 from vmops.journal import Journal
 from vmops.operation import Action, Operation
-from vmops.params import Bound
 from vmops.planning import Answer
 from vmops.plugins import Registry
 from vmops.protocol import Status
@@ -54,7 +54,8 @@ class VMOps:
             (endpoints, credentials, paths) can be given here or in the environment only.
         status: Another enum with the same names (MLOS's own) to answer with.
         journal: A file's path or a SQLAlchemy URL; None for no journal, which gives up crash
-            safety. By default `VMOPS_JOURNAL`, else a file in the user's state folder.
+            safety. By default `VMOPS_JOURNAL` (`none` is None), else a file in the user's state
+            folder.
         registry: Where backends come from; the installed plugins by default.
     """
 
@@ -72,6 +73,8 @@ class VMOps:
             registry.load_observers()
         self.registry = registry
         self._status = {ours: status[ours.name] for ours in Status}
+        if journal == DEFAULT_JOURNAL and os.environ.get("VMOPS_JOURNAL") == "none":
+            journal = None
         opener = None if journal is None else partial(_open_journal, journal)
         self._dispatcher = Dispatcher(config or {}, registry, opener)
 

@@ -1,43 +1,24 @@
-"""Flat dicts in, typed models out: the one place where `params` and `config` are read.
-
-A backend's Settings say *where* (account, region), its Params say *what* (size, image), and `Call`
-holds what the core itself understands. All three are bound from one flat dict, camelCase or
-snake_case, and every problem is reported at once.
-"""
+"""What can be given: a backend's Settings say where, its Params what; `Call` is the core's own."""
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    create_model,
-)
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
-
-from vmops.errors import InvalidParams, Problem
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 __all__ = [
-    "Binder",
-    "Bound",
     "Call",
     "LocalOnly",
     "Params",
     "Secret",
     "Settings",
     "Tuning",
+    "as_text",
+    "marked_fields",
     "secret_fields",
 ]
 
@@ -60,8 +41,6 @@ place to the journal."""
 Secret = _Marker("Secret")
 """`Annotated[str, Secret]`: never echoed into a result (a SecretStr field never is either)."""
 
-_LOOKS_SECRET = re.compile(r"pass|secret|token|key|credential|data$", re.IGNORECASE)
-
 
 class _Model(BaseModel):
     model_config = ConfigDict(
@@ -73,9 +52,6 @@ class _Model(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
     )
-
-
-M = TypeVar("M", bound=_Model)
 
 
 class Settings(_Model):
@@ -122,226 +98,12 @@ class Call(_Model):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """One call's parameters, typed; `echo` is what may be given back to the caller."""
-
-    call: Call
-    settings: Settings
-    params: Params
-    echo: dict[str, Any]
+def marked_fields(model: type[BaseModel], marker: object) -> list[str]:
+    """The names of a model's fields that carry a marker."""
+    return [name for name, field in model.model_fields.items() if marker in field.metadata]
 
 
-_ROLES = ("call", "settings", "params")
-
-
-class Binder:
-    """Binds flat dicts for one backend; build it once, use it for every call.
-
-    Args:
-        name: The backend's name; its environment variables are `VMOPS_<NAME>_<FIELD>`.
-        settings: The backend's Settings model.
-        params: The backend's Params model.
-        vm_name: The pattern a VM's name must match as a whole.
-        config: Settings, and defaults for params.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        settings: type[Settings],
-        params: type[Params],
-        vm_name: str = r".+",
-        config: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Precompute which key belongs to which model."""
-        self.name = name
-        self._models: dict[str, type[_Model]] = {
-            "call": Call,
-            "settings": settings,
-            "params": params,
-        }
-        self._relaxed = _relax(params)
-        self._vm_name = re.compile(vm_name, re.ASCII)
-        self._fields: dict[str, str] = {}
-        self._roles: dict[str, tuple[str, ...]] = {}
-        for role in _ROLES:
-            for field in self._models[role].model_fields:
-                self._fields[field] = self._fields[to_camel(field)] = field
-                self._roles[field] = (*self._roles.get(field, ()), role)
-        self._local = frozenset(_marked(settings, LocalOnly))
-        self._secret = frozenset(
-            name for model in self._models.values() for name in secret_fields(model)
-        )
-        self._given_config = config or {}
-        self._config_problems: list[Problem] = []
-        self._config = self._normalise(self._given_config, self._config_problems)
-        self._pinned = {f: v for f, v in self._config.items() if "settings" in self._roles[f]}
-        self._defaults = {**self._read_environment(settings), **self._config}
-        self._settings_type = settings
-        self._connections: dict[tuple[tuple[str, str], ...], Settings] = {}
-        self.shareable = frozenset(to_camel(f) for f in settings.model_fields) - frozenset(
-            to_camel(f) for f in self._local
-        )
-
-    def bind(
-        self,
-        params: Mapping[str, Any],
-        *,
-        creating: bool = False,
-        scope: Mapping[str, str] | None = None,
-    ) -> Bound:
-        """The typed form of `params` over the defaults of the config.
-
-        Args:
-            params: The caller's flat dict.
-            creating: Whether the params that only a create requires are required.
-            scope: Settings that an operation's URL names.
-
-        Raises:
-            InvalidParams: With every problem that was found.
-        """
-        problems = list(self._config_problems)
-        given = self._normalise(params, problems)
-        named = {self._fields[key]: value for key, value in scope.items()} if scope else {}
-        self._refuse_local(given, problems)
-        self._refuse_contradictions(given, "params", problems)
-        self._refuse_contradictions(named, "the asyncResultsUrl", problems)
-        merged = {**self._defaults, **named, **given}
-        parts: dict[str, dict[str, Any]] = {role: {} for role in _ROLES}
-        for field, value in merged.items():
-            for role in self._roles[field]:
-                parts[role][field] = value
-        call = self._validate(Call, parts["call"], problems)
-        settings = self._settings(parts["settings"], problems)
-        model = self._models["params"] if creating else self._relaxed
-        bound = self._validate(model, parts["params"], problems)
-        if isinstance(name := merged.get("vm_name"), str):
-            self.check_name(name, problems)
-        if problems or call is None or settings is None or bound is None:
-            raise InvalidParams(*_without_repeats(problems))
-        return Bound(call, settings, bound, self._echo(params))  # type: ignore[arg-type]
-
-    def idle_params(self) -> Params:
-        """Params with nothing given: for an act that only a URL asked for."""
-        return self._relaxed()
-
-    def check_name(self, name: str, problems: list[Problem]) -> None:
-        """Add a problem if no VM of this backend can have this name."""
-        if not self._vm_name.fullmatch(name):
-            rule = f"a name matching {self._vm_name.pattern}"
-            problems.append(Problem("vmName", f"{name[:80]!r} is not a VM name; give {rule}"))
-
-    def _normalise(self, values: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
-        known: dict[str, Any] = {}
-        ignore = _ignores_unknown(values) or _ignores_unknown(self._given_config)
-        for key, value in values.items():
-            field = self._fields.get(key)
-            if field is None:
-                if not ignore:
-                    problems.append(self._unknown(key))
-            elif field in known and known[field] != value:
-                both = f"{field} and {to_camel(field)} are both given and differ; drop one"
-                problems.append(Problem(to_camel(field), both))
-            elif value is not None:
-                known[field] = value
-        return known
-
-    def _unknown(self, key: object) -> Problem:
-        names = sorted({to_camel(field) for field in self._roles})
-        near = difflib.get_close_matches(to_camel(str(key)), names, n=3)
-        hint = (
-            f"did you mean {' or '.join(near)}?" if near else "see `vmops params " + self.name + "`"
-        )
-        return Problem(
-            str(key)[:80],
-            f"backend {self.name!r} has no such parameter; {hint}"
-            ' (unknownParams="ignore" lets it pass)',
-        )
-
-    def _refuse_local(self, given: Mapping[str, Any], problems: list[Problem]) -> None:
-        for field in self._local.intersection(given):
-            variable = self._variable(field)
-            where = f"is set by the constructor's config or {variable} only, never by params"
-            problems.append(Problem(to_camel(field), where))
-
-    def _refuse_contradictions(
-        self, given: Mapping[str, Any], where: str, problems: list[Problem]
-    ) -> None:
-        for field in self._pinned.keys() & given.keys():
-            ours, theirs = self._pinned[field], given[field]
-            if self._typed(field, ours) != self._typed(field, theirs):
-                text = f"config says {ours!r}, {where} says {theirs!r}; use one or the other"
-                problems.append(Problem(to_camel(field), text))
-
-    def _typed(self, field: str, value: object) -> object:
-        """A setting's value as its type has it: 5, 5.0 and "5" may be the same."""
-        annotation: Any = self._settings_type.model_fields[field].annotation
-        try:
-            return TypeAdapter(annotation).validate_python(value)
-        except ValidationError:
-            return value  # reported by the model itself
-
-    def _settings(self, values: dict[str, Any], problems: list[Problem]) -> Settings | None:
-        key = tuple(sorted((field, as_text(value)) for field, value in values.items()))
-        if key not in self._connections:
-            settings = self._validate(self._settings_type, values, problems)
-            if settings is None:
-                return None
-            self._connections[key] = settings
-        return self._connections[key]
-
-    def _validate(
-        self, model: type[M], values: dict[str, Any], problems: list[Problem]
-    ) -> M | None:
-        try:
-            return model.model_validate(values)
-        except ValidationError as exc:
-            for error in exc.errors(include_url=False, include_context=False):
-                field = str(error["loc"][0]) if error["loc"] else ""
-                field = self._fields.get(field, field)
-                shown = "" if field in self._secret else _shown(values.get(field))
-                text = error["msg"].removeprefix("Value error, ")
-                problems.append(Problem(to_camel(field) if field else "params", text + shown))
-            return None
-
-    def _read_environment(self, settings: type[Settings]) -> dict[str, str]:
-        named = {field: self._variable(field) for field in settings.model_fields}
-        return {f: os.environ[variable] for f, variable in named.items() if variable in os.environ}
-
-    def _variable(self, field: str) -> str:
-        return f"VMOPS_{self.name}_{field}".upper().replace("-", "_")
-
-    def _echo(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            key: value
-            for key, value in params.items()
-            if (field := self._fields.get(key)) not in self._secret
-            and (field is not None or not _LOOKS_SECRET.search(str(key)))
-        }
-
-
-def _relax(params: type[Params]) -> type[Params]:
-    """The same model with nothing required: for the verbs that act on a VM which exists."""
-    optional: dict[str, Any] = {
-        name: (field.annotation | None, None)  # type: ignore[operator]
-        for name, field in params.model_fields.items()
-        if field.is_required()
-    }
-    if not optional:
-        return params
-    return create_model(params.__name__, __base__=params, __module__=params.__module__, **optional)
-
-
-def _ignores_unknown(values: Mapping[str, Any]) -> bool:
-    return "ignore" in (values.get("unknownParams"), values.get("unknown_params"))
-
-
-def _marked(model: type[_Model], marker: _Marker) -> Iterator[str]:
-    return (name for name, field in model.model_fields.items() if marker in field.metadata)
-
-
-def secret_fields(model: type[_Model]) -> list[str]:
+def secret_fields(model: type[BaseModel]) -> list[str]:
     """The names of a model's fields that must never be told."""
 
     def is_secret(field: FieldInfo) -> bool:
@@ -353,11 +115,3 @@ def secret_fields(model: type[_Model]) -> list[str]:
 def as_text(value: object) -> str:
     """A setting as it stands in a URL."""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _shown(value: object) -> str:
-    return "" if value is None else f" (got {str(value)[:60]!r})"
-
-
-def _without_repeats(problems: list[Problem]) -> list[Problem]:
-    return list(dict.fromkeys(problems))

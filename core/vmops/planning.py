@@ -7,15 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vmops.backend import Target
+from vmops.binding import Bound
 from vmops.connection import Connection
 from vmops.errors import CloudError, Conflict, NotFound, NotSupported, TransientError
 from vmops.journal import Journal, Row, uid_of
 from vmops.operation import Action, Handle, Operation
-from vmops.params import Bound
 from vmops.semantics import POWER_CYCLE, Decision, boot_id, decide
 from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Answer", "Job", "Planner"]
+
+_HINTS = {
+    (NotFound, State.ABSENT): "vm_provision makes it",
+    (Conflict, State.STOPPED): "vm_start starts it",
+    (Conflict, State.FAILED): "vm_deprovision deletes it",
+}
 
 Answer = VM | Operation | Exception
 """A VM: done at once. An Operation: accepted. An exception: refused."""

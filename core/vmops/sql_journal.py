@@ -56,7 +56,7 @@ class SqlJournal:
             answers: list[Row | Exception] = []
             for intent in intents:
                 row = current.get(intent.row.uid, Row(intent.row.uid))
-                if (row.generation, row.fence) != (intent.row.generation, intent.row.fence):
+                if _version(row) != _version(intent.row):
                     answers.append(Stale())
                 elif row.state == "INTENT":
                     answers.append(self._intend_again(connection, intent, row, now))
@@ -203,6 +203,11 @@ def _new_intent(intent: Intent, now: float) -> dict[str, Any]:
         "fence": intent.row.fence + 1,
         "expires": intent.expires,
     }
+
+
+def _version(row: Row) -> tuple[int, int, str]:
+    """What changes whenever a row does: an answer that was written down changes only the state."""
+    return row.generation, row.fence, row.state
 
 
 def _is_free(row: Row | None) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from vmops.backend import Limit, Target
 from vmops.batching import Batcher, Limiter
+from vmops.binding import Bound
 from vmops.connection import Connection
 from vmops.errors import (
     Conflict,
@@ -25,7 +26,6 @@ from vmops.errors import (
 )
 from vmops.journal import Intent, Journal, Row, Stale
 from vmops.operation import Action, Handle, Operation
-from vmops.params import Bound
 from vmops.planning import Answer, Job, Planner
 from vmops.vm import VM, Ref, State, Tags
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from vmops import Status, VMOps
+from vmops import Action, Operation, Status, VMOps
 from vmops.errors import Conflict, JournalError
+from vmops.journal import Intent, Row, Stale
 from vmops.plugins import Registry
 from vmops.sql_journal import SqlJournal
 from vmops.store import Store
@@ -298,3 +299,16 @@ def test_a_batch_is_one_token_and_is_sent_again_whole(tmp_path: Path) -> None:
         again = list(ops.run_many("provision", names))
         assert {status for _, status, _ in again} <= {Status.PENDING, Status.SUCCEEDED}
         assert len(ops.list_vms()) == 5
+
+
+def test_an_answer_written_meanwhile_makes_an_intent_stale(tmp_path: Path) -> None:
+    """Who read the row before another's answer came in must look again: or there were two VMs."""
+    journal = SqlJournal(Store(tmp_path / "s" / "journal.db"))
+    (row,) = journal.intend_creates([Intent(Row("u"), "a", digest="d")], 1.0, together=False)
+    assert isinstance(row, Row)
+    late = journal.rows(["u"])["u"]
+    operation = Operation("memory", "a", Action.PROVISION, id="1", at=1.0)
+    journal.accepted([(row, operation)])
+    (answer,) = journal.intend_creates([Intent(late, "a", digest="d")], 2.0, together=False)
+    assert isinstance(answer, Stale)
+    journal.close()

@@ -8,8 +8,8 @@ import pytest
 from pydantic import Field, SecretStr
 
 from vmops import LocalOnly, Params, Secret, Settings
+from vmops.binding import Binder
 from vmops.errors import InvalidParams
-from vmops.params import Binder
 
 
 class Where(Settings):

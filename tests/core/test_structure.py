@@ -21,7 +21,7 @@ LAYERS = [
     {"protocol", "errors", "clock", "checks"},
     {"operation", "params", "vm", "result"},
     {"backend"},
-    {"semantics", "pace", "batching", "plugins", "store", "schema"},
+    {"binding", "semantics", "pace", "batching", "plugins", "store", "schema"},
     {"tracker"},
     {"journal", "waits", "ssh", "history"},
     {"sql_journal", "connection"},

@@ -152,7 +152,7 @@ def _own_checks(cls: type[Backend[Any, Any]], settings: object) -> Iterator[Chec
 
 
 def _settings(cls: type[Backend[Any, Any]], place: Place) -> object:
-    from vmops.params import Binder
+    from vmops.binding import Binder
 
     config = read_config(place.config, cls.name) if place.config else {"backend": cls.name}
     binder = Binder(cls.name, cls.settings_type, cls.params_type, cls.vm_name, config)

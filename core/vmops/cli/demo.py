@@ -71,7 +71,7 @@ def _seen_by_all(place: Place) -> Iterator[Place]:
     `shared_settings(cls, settings, folder)`: the settings that put such a cloud into a folder,
     empty where the given settings do so already.
     """
-    from vmops.params import Binder
+    from vmops.binding import Binder
     from vmops.plugins import Registry
 
     config = read_config(place.config, place.backend)

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from vmops.backend import Backend, Limit
+from vmops.binding import Binder
 from vmops.connection import Connection
 from vmops.errors import CloudError
 from vmops.facade import VMOps
-from vmops.params import Binder
 from vmops.plugins import Registry
 from vmops.testing.lab import Lab
 from vmops.vm import Ref, State

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from vmops.backend import Target
+from vmops.binding import Binder
 from vmops.facade import VMOps
-from vmops.params import Binder
 from vmops.protocol import Status
 from vmops.testing.lab import Lab
 from vmops.vm import VM, State, Tags

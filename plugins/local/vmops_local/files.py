@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vmops.errors import CloudError
 
-__all__ = ["cache_folder", "exclusive", "private_folder", "write_new", "write_over"]
+__all__ = [
+    "cache_folder",
+    "exclusive",
+    "private_folder",
+    "try_lock",
+    "write_new",
+    "write_over",
+]
 
 
 def cache_folder() -> Path:
@@ -43,14 +52,31 @@ def private_folder(path: Path) -> Path:
 
 
 @contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
-    """Hold the lock file while the block runs; wait for whoever holds it now."""
+def exclusive(lock: Path, seconds: float = math.inf) -> Iterator[None]:
+    """Hold the lock file while the block runs; wait for whoever holds it now.
+
+    Raises:
+        TimeoutError: Somebody has held it for `seconds`.
+    """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        deadline = time.monotonic() + seconds
+        while not try_lock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{lock} has been held by another process for {seconds:g} s")
+            time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)
+
+
+def try_lock(descriptor: int, kind: int) -> bool:
+    """Whether the open file could be locked at once; `kind` is one of fcntl's LOCK_EX, LOCK_SH."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_new(path: Path, data: bytes) -> None:

@@ -14,7 +14,6 @@ first boot under KVM) is acted on by whoever looks next.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -22,13 +21,13 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from vmops.errors import CloudError, Conflict, NotFound, Unavailable
-from vmops_local.files import private_folder, write_new
+from vmops_local.files import exclusive, private_folder, write_new
 from vmops_local.host import KVM_SHARE, KvmVerdicts, Qemu, kvm_present
 from vmops_local.launch import SERIAL, Boot, launch, read_ssh_port
 from vmops_local.parts import GuestParts
@@ -327,20 +326,13 @@ class Machines:
     def _lock(self, name: str) -> Iterator[None]:
         """Be the only process (and thread) that changes this VM."""
         folder = private_folder(private_folder(self._state) / "locks")
-        descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            deadline = time.monotonic() + _LOCK_SECONDS
-            while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
-                    raise Conflict(
-                        f"VM {name!r} has been locked by another process for {_LOCK_SECONDS:g} s",
-                        provider_code="Locked",
-                        hint=f"see who holds {folder / name}.lock, or try again",
-                    )
-                time.sleep(0.01)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(folder / f"{name}.lock", _LOCK_SECONDS))
+            except TimeoutError as exc:
+                message = f"VM {name!r} is locked by another process: {exc}"
+                raise Conflict(message, provider_code="Locked", hint="try again") from exc
             yield
-        finally:
-            os.close(descriptor)
 
 
 def _phase(record: Record, *, alive: bool, ready: bool, failed: bool) -> Phase:
@@ -367,11 +359,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

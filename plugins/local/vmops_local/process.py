@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from vmops.errors import Unavailable
+from vmops_local.files import try_lock
 from vmops_local.qmp import ask
 
 __all__ = ["LOG", "PID_FILE", "hold_alive_lock", "is_alive", "kill", "spawn"]
@@ -40,12 +41,9 @@ def is_alive(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not try_lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
-    return False
 
 
 def hold_alive_lock(folder: Path) -> int:
@@ -57,17 +55,13 @@ def hold_alive_lock(folder: Path) -> int:
     descriptor = os.open(folder / _ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         for _ in range(50):  # whoever asks is_alive holds a shared lock for a moment
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.01)
-            else:
+            if try_lock(descriptor, fcntl.LOCK_EX):
                 return descriptor
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(0.01)
+        raise BlockingIOError(f"{folder / _ALIVE} is held by a running QEMU")  # noqa: TRY301  (once)
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor
 
 
 def spawn(

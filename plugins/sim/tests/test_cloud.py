@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from vmops import Status, VirtualClock, VMOps
-from vmops_sim.backend import SimBackend, SimSettings
+from vmops_sim.backend import SimBackend
 from vmops_sim.cloud import CODES, Behaviour, Order, SimCloud
 from vmops_sim.errors import SimError
 from vmops_sim.script import Duration, FaultScript
+from vmops_sim.settings import SimSettings
 from vmops_sim.world import FileStore, MemoryStore
 
 TAGS = {"vmops-owner": "me"}
