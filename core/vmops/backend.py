@@ -146,9 +146,9 @@ class Backend(ABC, Generic[S, P]):
     order given. `provision_many` gets VMs whose requests are equal but for the name, and makes all
     of them or none.
 
-    Two more classmethods are optional: `doctor(cls, settings) -> Iterable[Check]` for `vmops doctor`,
-    and `shared_settings(cls, settings, folder) -> dict` where a cloud within one process can be kept
-    in a folder instead, for `vmops demo`.
+    Two more classmethods are optional: `doctor(cls, settings) -> Iterable[Check]` for `vmops
+    doctor`, and `shared_settings(cls, settings, folder) -> dict` where a cloud within one process
+    can be kept in a folder instead, for `vmops demo`.
     """
 
     name: ClassVar[str]

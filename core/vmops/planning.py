@@ -137,9 +137,7 @@ class Planner:
         name = job.ref.name or job.ref.id
         raise kind(
             f"cannot {action} VM {name!r}: it is {vm.state}",
-            hint="wait for what it is doing to end"
-            if kind is Conflict
-            else "vm_provision makes it",
+            hint=_HINTS.get((kind, vm.state), "wait for what it is doing to end"),
         )
 
     def _note(self, action: Action, job: Job, vm: VM) -> None:
