@@ -19,7 +19,7 @@ from vmops.operation import Operation
 from vmops.tracker import Outcome
 from vmops.vm import Ref
 
-__all__ = ["Intent", "Journal", "NoJournal", "Row", "Stale", "uid_of"]
+__all__ = ["UNKNOWN", "Intent", "Journal", "NoJournal", "Row", "Stale", "uid_of"]
 
 _PRESENT: Final = frozenset({"INTENT", "ACCEPTED", "LIVE"})
 
@@ -51,6 +51,10 @@ class Row:
     def present(self) -> bool:
         """Whether the journal holds that such a VM was asked for and not yet deleted."""
         return self.state in _PRESENT
+
+
+UNKNOWN: Final = Row("")
+"""The row of a VM of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,8 @@ class NoJournal:
     owner = "none"
 
     def rows(self, uids: Sequence[str]) -> Mapping[str, Row]:
-        """Empty rows."""
-        return {uid: Row(uid) for uid in uids}
+        """Nothing is known of any VM."""
+        return dict.fromkeys(uids, UNKNOWN)
 
     def digest(self, request: Mapping[str, Any]) -> str:
         """The plain digest of a request."""

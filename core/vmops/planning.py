@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vmops.backend import Target
 from vmops.binding import Bound
 from vmops.connection import Connection
 from vmops.errors import CloudError, Conflict, NotFound, NotSupported, TransientError
-from vmops.journal import Journal, Row, uid_of
+from vmops.journal import UNKNOWN, Journal, Row, uid_of
 from vmops.operation import Action, Handle, Operation
 from vmops.semantics import POWER_CYCLE, Decision, boot_id, decide
 from vmops.vm import VM, Ref, State, Tags
@@ -34,7 +34,7 @@ class Job:
     bound: Bound
     ref: Ref
     uid: str
-    row: Row = field(default_factory=lambda: Row(""))
+    row: Row = UNKNOWN
     vm: VM | None = None
     verb: Action | None = None
     answer: Answer | None = None
