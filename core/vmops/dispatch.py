@@ -16,13 +16,14 @@ from vmops.connection import Connection
 from vmops.errors import ConfigError, InvalidParams, InvalidURL, JournalError, Problem, VMOpsError
 from vmops.journal import Journal, NoJournal
 from vmops.operation import Action, Operation
+from vmops.outcomes import Outcome, Wait
 from vmops.pace import Pace
 from vmops.params import Settings
 from vmops.planning import Answer
 from vmops.plugins import Event, Registry
 from vmops.ssh import answers_ssh
 from vmops.submission import Submitter
-from vmops.tracker import Outcome, Tracker, Wait
+from vmops.tracker import Tracker
 from vmops.vm import VM, Ref
 
 __all__ = ["Dispatcher", "Line"]

@@ -18,11 +18,12 @@ from vmops.dispatch import Dispatcher, Line
 from vmops.errors import CloudError, InvalidParams, JournalError, Problem, VMOpsError
 from vmops.journal import Journal
 from vmops.operation import Action, Operation
+from vmops.outcomes import End, Outcome, Wait
 from vmops.planning import Answer
 from vmops.plugins import Registry
 from vmops.protocol import Status
 from vmops.result import Result, timed
-from vmops.tracker import End, Outcome, Tracker, Wait
+from vmops.tracker import Tracker
 from vmops.vm import VM, State
 from vmops.waits import merged
 

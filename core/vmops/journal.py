@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from vmops.operation import Operation
-from vmops.tracker import Outcome
+from vmops.outcomes import Outcome
 from vmops.vm import Ref
 
 __all__ = ["UNKNOWN", "Intent", "Journal", "NoJournal", "Row", "Stale", "uid_of"]

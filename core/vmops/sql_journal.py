@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from vmops.errors import Conflict
 from vmops.journal import Intent, Row, Stale, canonical
 from vmops.operation import Action, Operation
+from vmops.outcomes import End, Outcome
 from vmops.store import Store, operations, vms
-from vmops.tracker import End, Outcome
 
 __all__ = ["SqlJournal"]
 

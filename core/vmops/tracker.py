@@ -10,71 +10,23 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Final
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from vmops.backend import Failed, Next, Pending, Progress, Succeeded
 from vmops.clock import Clock
 from vmops.errors import CloudError, TransientError
 from vmops.operation import Operation
+from vmops.outcomes import End, Outcome, Wait
 from vmops.pace import Pace
 
-__all__ = ["End", "Outcome", "Tracker", "Wait"]
+__all__ = ["Tracker"]
 
 Look = Callable[[Sequence[Operation], float], Mapping[str, Progress]]
 
 _FOREVER: Final = float("inf")
 _SLOWEST_RETRY: Final = 30.0
-
-
-class End(StrEnum):
-    """How a wait ended; only the operation itself succeeds or fails."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    TIMED_OUT = "timed out"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a wait found.
-
-    Args:
-        operation: The operation, in the phase it has reached.
-        end: Whether it succeeded, failed, or the wait's own time ran out.
-        info: What the backend says of the VM, where it succeeded.
-        error: Why it failed; after a time-out, what kept the last look from answering, if anything.
-        ended: Epoch seconds at which this was seen.
-    """
-
-    operation: Operation
-    end: End
-    ended: float
-    info: Mapping[str, Any] = field(default_factory=dict)
-    error: Exception | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Wait:
-    """One wait for one operation.
-
-    Args:
-        operation: What is waited for.
-        deadline: Epoch seconds at which this wait (never the operation) gives up.
-        interval: The most seconds between two looks, or None.
-        accept: Asked before success is believed, for `ready="ssh"`.
-    """
-
-    operation: Operation
-    deadline: float
-    interval: float | None = None
-    accept: Callable[[Mapping[str, Any]], bool] | None = None
-    due: float = 0.0
-    looks: int = 0
-    last_pending: float = 0.0
-    trouble: Exception | None = None
-    outcome: Outcome | None = None
+_ACCEPTERS: Final = 16
 
 
 class _Caller:
@@ -218,12 +170,11 @@ class Tracker:
 
     def _apply(self, due: list[Wait], progress: Mapping[str, Progress]) -> None:
         advanced: dict[str, Operation | Exception] = {}
-        for wait in due:
-            step = progress[wait.operation.id]
-            if isinstance(step, Next):
-                step = self._advanced(wait, advanced)
-            if isinstance(step, Succeeded) and wait.accept and not wait.accept(step.info):
-                step = Pending()
+        steps = {wait: progress[wait.operation.id] for wait in due}
+        for wait in _not_accepted(steps):
+            steps[wait] = Pending()
+        for wait, found in steps.items():
+            step = self._advanced(wait, advanced) if isinstance(found, Next) else found
             wait.looks += 1
             if self._watched is not None:
                 self._watched(wait, step)
@@ -303,3 +254,17 @@ class Tracker:
                     caller.ended.append(wait)
                     caller.asleep = False  # it has something to hand on, so it cannot lead
                     caller.bell.set()
+
+
+def _not_accepted(steps: Mapping[Wait, Progress]) -> list[Wait]:
+    """The successes that their waits do not accept yet; asked side by side, as asking is slow."""
+    asked = [
+        (wait, wait.accept, step.info)
+        for wait, step in steps.items()
+        if isinstance(step, Succeeded) and wait.accept is not None
+    ]
+    if not asked:
+        return []
+    with ThreadPoolExecutor(min(_ACCEPTERS, len(asked))) as pool:
+        answers = pool.map(lambda one: one[1](one[2]), asked)
+        return [wait for (wait, _, _), accepted in zip(asked, answers, strict=True) if not accepted]

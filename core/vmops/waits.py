@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from threading import Thread
 
-from vmops.tracker import Outcome, Tracker, Wait
+from vmops.outcomes import Outcome, Wait
+from vmops.tracker import Tracker
 
 __all__ = ["merged"]
 

@@ -11,9 +11,9 @@ from vmops.errors import JournalError
 from vmops.history import History
 from vmops.journal import Intent, Row
 from vmops.operation import Action, Operation
+from vmops.outcomes import End, Outcome
 from vmops.sql_journal import SqlJournal
 from vmops.store import Store
-from vmops.tracker import End, Outcome
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ CORE = ROOT / "core" / "vmops"
 # Each layer may import from itself and from those above it.
 LAYERS = [
     {"protocol", "errors", "clock", "checks"},
-    {"operation", "params", "vm", "result"},
+    {"operation", "outcomes", "params", "vm", "result"},
     {"backend"},
     {"binding", "semantics", "pace", "batching", "plugins", "store", "schema"},
     {"tracker"},

@@ -9,8 +9,9 @@ import pytest
 
 from vmops import Action, Failed, Next, Operation, Pending, Progress, Succeeded, VirtualClock
 from vmops.errors import AuthError, Conflict, Throttled, Unavailable
+from vmops.outcomes import End, Outcome, Wait
 from vmops.pace import Pace
-from vmops.tracker import End, Outcome, Tracker, Wait
+from vmops.tracker import Tracker
 
 
 class Cloud:
@@ -285,3 +286,19 @@ def test_progress_is_watched(cloud: Cloud) -> None:
     list(tracker.wait_many(waits_for(cloud, [cloud.operation(3), cloud.operation(3)])))
     assert [type(step) for step in seen[:2]] == [Pending, Pending]
     assert ended == [2]
+
+
+def test_acceptance_is_asked_side_by_side(cloud: Cloud) -> None:
+    """Many VMs that must answer as SSH are asked at the same time, not one after the other."""
+    operations = [cloud.operation(2) for _ in range(8)]
+    waits = waits_for(cloud, operations)
+    together = threading.Barrier(8)
+
+    def accept(_: Mapping[str, object]) -> bool:
+        together.wait(10)
+        return True
+
+    for wait in waits:
+        wait.accept = accept
+    ends = [outcome.end for _, outcome in tracker_of(cloud).wait_many(waits)]
+    assert ends == [End.SUCCEEDED] * 8
