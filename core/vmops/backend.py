@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from vmops.clock import Clock, SystemClock
-from vmops.errors import CloudError
+from vmops.errors import CloudError, NotSupported
 from vmops.operation import Handle, Operation
 from vmops.params import Params, Settings
 from vmops.vm import VM, Ref, Tags
@@ -229,6 +229,18 @@ class Backend(ABC, Generic[S, P]):
         Leave out an operation that the cloud has forgotten. Return within `timeout` seconds.
         """
         return {}
+
+    def retag(self, vm: VM, tags: Tags) -> None:
+        """Write these ownership tags on a VM and on all that belongs to it, in place of its own.
+
+        Raises:
+            NotSupported: The cloud cannot change the tags of a VM (the default).
+        """
+        raise NotSupported(f"{self.name} cannot change the tags of VM {vm.name!r} to {tags}")
+
+    def cloud_time(self) -> float:
+        """The cloud's own clock, epoch seconds: what a VM's time to live is measured by."""
+        return self.clock.now()
 
     def restart_phases(self, vm: Target[P]) -> int:  # noqa: ARG002
         """2 where `restart` only stops the VM and the core must start it again, else 1."""

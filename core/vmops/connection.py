@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from vmops.backend import (
@@ -24,12 +25,14 @@ from vmops.batching import Batcher, Limiter
 from vmops.errors import CloudError, Throttled, TransientError, Unavailable, VMOpsError
 from vmops.operation import Action, Handle, Operation
 from vmops.params import LocalOnly, Tuning, as_text
+from vmops.records import Place
 from vmops.semantics import judge
-from vmops.vm import VM, Ref, State
+from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Connection", "vm_info"]
 
 T = TypeVar("T")
+Renew = Callable[[Sequence[int], bool], None]
 
 _WORKERS: Final = 16
 """Calls in flight at once where the cloud takes one VM per call."""
@@ -51,7 +54,7 @@ class Connection:
         self.backend = backend
         self.clock = backend.clock
         self.scope = _scope(backend)
-        self.place = {k: v for k, v in self.scope.items() if k not in _tuning(backend)}
+        self._place: Place | None = None
         self._owner = owner
         self._limiters: dict[str, Limiter] = {}
         self._looks: Batcher[Ref, VM | None] = Batcher(self._describe, self.limiter("describe"))
@@ -65,6 +68,21 @@ class Connection:
                 if self._account is None:
                     self._account = self._patiently(lambda: self._call(self.backend.account))
         return self._account
+
+    @property
+    def place(self) -> Place:
+        """Where this is, as the journal knows it."""
+        if self._place is None:
+            tuning = _tuning(self.backend)
+            scope = {key: value for key, value in self.scope.items() if key not in tuning}
+            self._place = Place(self.backend.name, self.account(), scope)
+        return self._place
+
+    def is_here(self, operation: Operation) -> bool:
+        """Whether an operation was asked for in this place."""
+        tuning = _tuning(self.backend)
+        scope = {key: value for key, value in operation.scope.items() if key not in tuning}
+        return Place(operation.backend, operation.account, scope) == self.place
 
     def limiter(self, kind: str) -> Limiter:
         """The budget of one class of calls."""
@@ -99,6 +117,18 @@ class Connection:
             except TransientError as exc:
                 self._pause(exc, pauses, give_up)
 
+    def proves_absence(self, sent: float) -> bool:
+        """Whether a VM that is not shown cannot exist: its last create or deletion is long ago."""
+        return self.clock.now() - sent >= self.backend.horizon
+
+    def retag(self, vm: VM, tags: Tags) -> None:
+        """Write ownership tags on a VM; repeated while there is no answer."""
+        self._patiently(lambda: self._call(lambda: self.backend.retag(vm, tags)))
+
+    def cloud_time(self) -> float:
+        """The cloud's own clock, epoch seconds."""
+        return self._patiently(lambda: self._call(self.backend.cloud_time))
+
     def list_vms(self) -> list[VM]:
         """Every VM that carries vmops tags, whoever's it is."""
         return self._patiently(lambda: self._call(lambda: list(self.backend.describe(None))))
@@ -113,6 +143,7 @@ class Connection:
         targets: Sequence[Target[Any]],
         tokens: Sequence[str],
         mode: StopMode,
+        renew: Renew | None = None,
     ) -> list[Handle | Exception]:
         """A handle, or what went wrong, for `action` on each target.
 
@@ -121,35 +152,53 @@ class Connection:
             targets: The VMs. Where the cloud takes many in one call, they leave as one call.
             tokens: One idempotency token per target; one call carries the first.
             mode: For stop.
+            renew: Called with indices of targets before every attempt to send them, and with
+                whether it is a repeated one; what it raises ends the attempts.
         """
         extra = (mode,) if action is Action.STOP else ()
         if self.can_send_many(action):
             many = getattr(self.backend, f"{action.value}_many")
-            return self._send_many(action, lambda: many(targets, tokens[0], *extra), len(targets))
+            renew_all = partial(renew, range(len(targets))) if renew else None
+            send_all = partial(many, targets, tokens[0], *extra)
+            return self._send_many(action, send_all, len(targets), renew_all)
         one = getattr(self.backend, action.value)
 
-        def send_one(target: Target[Any], token: str) -> Handle | Exception:
+        def send_one(index: int) -> Handle | Exception:
+            renew_one = partial(renew, [index]) if renew else None
+            send = partial(one, targets[index], tokens[index], *extra)
             try:
-                handle: Handle = self._sending(action, lambda: one(target, token, *extra))
+                handle: Handle = self._sending(action, send, renew_one)
             except Exception as exc:  # noqa: BLE001  (each member's failure is its own)
                 return exc
             return handle
 
         if len(targets) == 1:
-            return [send_one(targets[0], tokens[0])]
+            return [send_one(0)]
         with ThreadPoolExecutor(min(_WORKERS, len(targets))) as pool:
-            return list(pool.map(send_one, targets, tokens))
+            return list(pool.map(send_one, range(len(targets))))
 
     def _send_many(
-        self, action: Action, call: Callable[[], Sequence[Handle | Exception]], count: int
+        self,
+        action: Action,
+        call: Callable[[], Sequence[Handle | Exception]],
+        count: int,
+        renew: Callable[[bool], None] | None,
     ) -> list[Handle | Exception]:
         try:
-            return list(self._sending(action, call, prepaid=True))
+            return list(self._sending(action, call, renew, prepaid=True))
         except Exception as exc:  # noqa: BLE001  (every member meets it)
             return [exc] * count
 
-    def _sending(self, action: Action, call: Callable[[], T], *, prepaid: bool = False) -> T:
+    def _sending(
+        self,
+        action: Action,
+        call: Callable[[], T],
+        renew: Callable[[bool], None] | None = None,
+        *,
+        prepaid: bool = False,
+    ) -> T:
         """Repeat a verb until there is a definite answer; same request, same token."""
+        again = False
         limiter = self.limiter(action.value)
         give_up = self.clock.now() + _SEND_BUDGET
         pauses = _pauses()
@@ -157,6 +206,9 @@ class Connection:
             if not prepaid:
                 limiter.wait_for_request()
             prepaid = False
+            if renew is not None:
+                renew(again)
+            again = True
             try:
                 answer = self._call(call)
             except TransientError as exc:
@@ -217,16 +269,25 @@ class Connection:
         except Throttled as exc:
             self.limiter("describe").throttled(exc.retry_after)
             raise
-        by_name: dict[str, VM] = {}
-        for vm in seen:
-            if vm.name not in by_name or self._rank(vm) > self._rank(by_name[vm.name]):
-                by_name[vm.name] = vm
         by_id = {vm.id: vm for vm in seen}
-        return [by_id.get(ref.id) if ref.id else by_name.get(ref.name) for ref in refs]
+        by_name: dict[str, list[VM]] = {}
+        for vm in seen:
+            by_name.setdefault(vm.name, []).append(vm)
+        return [
+            by_id.get(ref.id) if ref.id else self._meant(by_name.get(ref.name, []), ref.token)
+            for ref in refs
+        ]
 
-    def _rank(self, vm: VM) -> tuple[bool, bool, float]:
-        ours = vm.tags is not None and vm.tags.owner == self._owner
-        return vm.state is not State.ABSENT, ours, vm.started or 0.0
+    def _meant(self, vms: Sequence[VM], token: str) -> VM | None:
+        """Of several VMs with one name, the one that is meant: alive, of this token, ours, new."""
+
+        def rank(vm: VM) -> tuple[bool, bool, bool, float]:
+            tags = vm.tags or _NO_TAGS
+            meant = bool(token) and tags.token == token
+            alive = vm.state is not State.ABSENT
+            return alive, meant, tags.owner == self._owner, vm.started or 0.0
+
+        return max(vms, key=rank, default=None)
 
     def _call(self, call: Callable[[], T]) -> T:
         """One call to the backend, its exceptions translated by the backend's own table."""
@@ -254,6 +315,9 @@ class Connection:
         if isinstance(exc, (ConnectionError, TimeoutError)):
             return Unavailable(f"{self.backend.name}: no answer: {exc!r}")
         return None
+
+
+_NO_TAGS: Final = Tags("", "", "")
 
 
 def _needs_look(step: Progress | None) -> bool:

@@ -13,14 +13,23 @@ from vmops.backend import Backend, Pending, Progress
 from vmops.binding import Binder, Bound
 from vmops.clock import Clock
 from vmops.connection import Connection
-from vmops.errors import ConfigError, InvalidParams, InvalidURL, JournalError, Problem, VMOpsError
+from vmops.errors import (
+    AuthError,
+    ConfigError,
+    InvalidParams,
+    InvalidURL,
+    JournalError,
+    Problem,
+    VMOpsError,
+)
 from vmops.journal import Journal, NoJournal
 from vmops.operation import Action, Operation
 from vmops.outcomes import Outcome, Wait
 from vmops.pace import Pace
-from vmops.params import Settings
+from vmops.params import Call, Settings
 from vmops.planning import Answer
 from vmops.plugins import Event, Registry
+from vmops.records import Place
 from vmops.ssh import answers_ssh
 from vmops.submission import Submitter
 from vmops.tracker import Tracker
@@ -41,6 +50,13 @@ class Line:
     connection: Connection
     submitter: Submitter
     tracker: Tracker
+    journal: Journal
+
+    @property
+    def idle(self) -> Bound:
+        """Parameters with nothing given, for an act that nobody asked for just now."""
+        call, settings = Call(), self.connection.backend.settings
+        return Bound(call, settings, self.binder.idle_params(), {})
 
     def operation(self, action: Action, bound: Bound, *, id_: str) -> Operation:
         """A stand-in for an operation of which only the VM is known: judged by its state."""
@@ -64,6 +80,7 @@ class Dispatcher:
         config: Settings, and defaults for params.
         registry: Where backends come from.
         open_journal: Opens the journal, when it is first needed; None for no journal.
+        lent: Whether somebody else closes the journal.
     """
 
     def __init__(
@@ -71,11 +88,14 @@ class Dispatcher:
         config: Mapping[str, Any],
         registry: Registry,
         open_journal: Callable[[], Journal] | None,
+        *,
+        lent: bool = False,
     ) -> None:
         """Import nothing, open nothing."""
         self._config = dict(config)
         self._registry = registry
         self._open_journal = open_journal
+        self._lent = lent
         self._journal: Journal | None = None if open_journal else NoJournal()
         self._binders: dict[str, Binder] = {}
         self._lines: dict[tuple[str, Settings, int], Line] = {}
@@ -184,12 +204,37 @@ class Dispatcher:
             raise seen
         return seen
 
-    def list_vms(self, params: Mapping[str, Any]) -> list[VM]:
-        """Every VM that carries vmops tags."""
+    def here(self, params: Mapping[str, Any], journal: Journal) -> Line:
+        """The line on which these params work; they need not name a VM."""
         name = self._backend_name(params, None)
         bound = self._binder(name).bind(params)
-        line = self.line(self._registry.load(name), bound.settings, self._journal_for_waiting())
-        return line.connection.list_vms()
+        return self.line(self._registry.load(name), bound.settings, journal)
+
+    def at(self, place: Place, journal: Journal) -> Line:
+        """The line to a place that the journal knows.
+
+        Raises:
+            ConfigError: Local settings lead elsewhere, or the backend is not installed.
+            CloudError: These are not that account's credentials, or they could not be proved.
+        """
+        binder = self._binder(place.backend)
+        bound = binder.bind({}, scope=place.scope)
+        line = self.line(self._registry.load(place.backend), bound.settings, journal)
+        if line.connection.account() != place.account:
+            raise AuthError(
+                f"{place.backend}: the journal's VMs are in account {place.account!r}, this"
+                f" connection is {line.connection.account()!r}",
+                hint="use that account's credentials",
+            )
+        return line
+
+    def names_backend(self, params: Mapping[str, Any]) -> str:
+        """The backend that config or params name; empty if neither does."""
+        return str(self._config.get("backend") or params.get("backend") or "")
+
+    def list_vms(self, params: Mapping[str, Any]) -> list[VM]:
+        """Every VM that carries vmops tags."""
+        return self.here(params, self._journal_for_waiting()).connection.list_vms()
 
     def close(self) -> None:
         """Close every connection and the journal."""
@@ -197,7 +242,7 @@ class Dispatcher:
             for line in self._lines.values():
                 line.connection.close()
             self._lines.clear()
-            if self._journal is not None:
+            if self._journal is not None and not self._lent:
                 self._journal.close()
 
     def _journal_for_waiting(self) -> Journal:
@@ -242,7 +287,7 @@ class Dispatcher:
             ended=teller.ended,
             watched=teller.watched,
         )
-        return Line(binder, connection, submitter, tracker)
+        return Line(binder, connection, submitter, tracker, journal)
 
 
 def _check_operation(operation: Operation, binder: Binder) -> None:

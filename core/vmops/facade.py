@@ -16,12 +16,15 @@ from vmops.binding import Bound
 from vmops.connection import vm_info
 from vmops.dispatch import Dispatcher, Line
 from vmops.errors import CloudError, InvalidParams, JournalError, Problem, VMOpsError
+from vmops.housekeeping import Housekeeping
 from vmops.journal import Journal
 from vmops.operation import Action, Operation
 from vmops.outcomes import End, Outcome, Wait
 from vmops.planning import Answer
 from vmops.plugins import Registry
 from vmops.protocol import Status
+from vmops.reaping import Reaping
+from vmops.recovery import Recovery
 from vmops.result import Result, timed
 from vmops.tracker import Tracker
 from vmops.vm import VM, State
@@ -54,8 +57,9 @@ class VMOps:
         config: `backend`, that backend's settings, and defaults for params. LocalOnly settings
             (endpoints, credentials, paths) can be given here or in the environment only.
         status: Another enum with the same names (MLOS's own) to answer with.
-        journal: A file's path or a SQLAlchemy URL; None for no journal, which gives up crash
-            safety. By default `VMOPS_JOURNAL` (`none` is None), else a file in the user's state
+        journal: A file's path, the URL of a PostgreSQL database, or an opened Journal, to be
+            closed by the caller; None for no journal, which gives up crash safety. By default
+            `VMOPS_JOURNAL` (`none` is None), else a file in the user's state
             folder.
         registry: Where backends come from; the installed plugins by default.
     """
@@ -65,7 +69,7 @@ class VMOps:
         config: Mapping[str, Any] | None = None,
         *,
         status: type[enum.Enum] = Status,
-        journal: str | os.PathLike[str] | None = DEFAULT_JOURNAL,
+        journal: str | os.PathLike[str] | Journal | None = DEFAULT_JOURNAL,
         registry: Registry | None = None,
     ) -> None:
         """Import no SDK, open no file, call no cloud."""
@@ -76,8 +80,12 @@ class VMOps:
         self._status = {ours: status[ours.name] for ours in Status}
         if journal == DEFAULT_JOURNAL and os.environ.get("VMOPS_JOURNAL") == "none":
             journal = None
-        opener = None if journal is None else partial(_open_journal, journal)
-        self._dispatcher = Dispatcher(config or {}, registry, opener)
+        if journal is None or isinstance(journal, (str, os.PathLike)):
+            opener = None if journal is None else partial(_open_journal, journal)
+            self._dispatcher = Dispatcher(config or {}, registry, opener)
+        else:
+            self._dispatcher = Dispatcher(config or {}, registry, lambda: journal, lent=True)
+        self._housekeeping = Housekeeping(self._dispatcher)
 
     def vm_provision(self, params: Mapping[str, Any]) -> tuple[Any, Result]:
         """Ask for a VM to exist and run; PENDING, or SUCCEEDED if it runs already.
@@ -173,6 +181,61 @@ class VMOps:
         """Every VM of the backend that carries vmops tags, whichever install made it."""
         return self._dispatcher.list_vms(params or {})
 
+    def recover(self, params: Mapping[str, Any] | None = None) -> list[Recovery]:
+        """What became of everything that dead processes left unfinished, as far as one look tells.
+
+        Creates of unknown outcome are looked for and adopted, or abandoned once they cannot show
+        up any more; deletions are asked for again. Nothing is created, and what a living process
+        is at work on is left to it. Call it again until nothing has an `until`.
+
+        Args:
+            params: Settings; without a backend here or in the config, all that the journal knows.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        return list(self._housekeeping.recover(params or {}))
+
+    def reap(
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        yes: bool = False,
+        install_id: str | None = None,
+        unrecorded: bool = False,
+    ) -> list[Reaping]:
+        """VMs of this install that nobody needs any more: past their `ttl`, or finished with.
+
+        Args:
+            params: As for `recover`.
+            yes: Delete them; otherwise they are only listed.
+            install_id: Of a lost journal, whose VMs are meant instead: those past their `ttl`.
+            unrecorded: Delete also what no row of the journal knows: with `install_id` all of that
+                install's VMs. Refused while the journal looks like a restored backup.
+
+        Raises:
+            JournalError: The journal cannot be read; nothing was deleted.
+        """
+        find = self._housekeeping.reap(
+            params or {}, install_id=install_id, unrecorded=unrecorded, yes=yes
+        )
+        return list(find)
+
+    def renew(self, params: Mapping[str, Any]) -> tuple[Any, Result]:
+        """Let a VM of ours live `ttl` more seconds from now, on its tag and in the journal.
+
+        Args:
+            params: `vmName` and `ttl` (seconds).
+
+        Raises:
+            InvalidParams: There is no `ttl`.
+        """
+        try:
+            expires = self._housekeeping.renew(params)
+        except (CloudError, JournalError) as exc:
+            return self._failed("renew", exc)
+        return self._status[Status.SUCCEEDED], Result(vmName=params.get("vmName"), expires=expires)
+
     def close(self) -> None:
         """Close connections and journal."""
         self._dispatcher.close()
@@ -226,8 +289,11 @@ class VMOps:
         if isinstance(answer, VM):
             now = datetime.now(UTC).timestamp()
             return self._status[Status.SUCCEEDED], Result(timed(now, now, vm_info(answer)))
-        _log.warning("%s failed: %s: %s", call.action.value, type(answer).__name__, answer)
-        return self._status[Status.FAILED], Result.failure(answer)
+        return self._failed(call.action.value, answer)
+
+    def _failed(self, what: str, error: Exception) -> tuple[Any, Result]:
+        _log.warning("%s failed: %s: %s", what, type(error).__name__, error)
+        return self._status[Status.FAILED], Result.failure(error)
 
     def _wait_one(self, params: Mapping[str, Any], setup: bool | None) -> tuple[Any, Result]:  # noqa: FBT001
         try:
@@ -294,10 +360,10 @@ class _Call:
 
 
 def _open_journal(place: str | os.PathLike[str]) -> Journal:
-    from vmops.sql_journal import SqlJournal
-    from vmops.store import Store, default_journal
+    from vmops.durable_journal import DurableJournal
+    from vmops.store import SqlStore, default_journal
 
-    return SqlJournal(Store(default_journal() if place == DEFAULT_JOURNAL else place))
+    return DurableJournal(SqlStore(default_journal() if place == DEFAULT_JOURNAL else place))
 
 
 _URL_KEYS = ("asyncResultsUrl", "async_results_url")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from vmops.errors import JournalError
 from vmops.operation import Operation
-from vmops.store import meta, operations, vms
+from vmops.sql_tables import meta, operations, vms
+from vmops.store import postgresql_engine, sqlite_path, translated
 
 __all__ = ["Entry", "History"]
 
@@ -66,10 +64,10 @@ class History:
         self._is_journal = False
         self._usual: dict[tuple[str, str, str], float | None] = {}
         text = os.fspath(place)
-        self._file = None if "://" in text else Path(text).absolute()
+        self._file = sqlite_path(text)
         if self._file is None:
             self.place = sa.make_url(text).render_as_string()
-            self._engine = sa.create_engine(text)
+            self._engine = postgresql_engine(text)
         else:
             self.place = str(self._file)
             # as an SQLite URI: mode=ro creates nothing and takes no write lock
@@ -150,7 +148,7 @@ class History:
     def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         if self._file is not None and not self._file.exists():
             return []
-        with _translated(self.place), self._engine.connect() as connection:
+        with translated(self.place), self._engine.connect() as connection:
             self._is_journal = self._is_journal or sa.inspect(connection).has_table(operations.name)
             if not self._is_journal:
                 return []
@@ -158,13 +156,3 @@ class History:
 
 
 _COLUMNS: Final = [operations.c[name] for name in Entry.__slots__]
-
-
-@contextmanager
-def _translated(place: str) -> Iterator[None]:
-    try:
-        yield
-    except (sa.exc.SQLAlchemyError, OSError) as exc:
-        cause = getattr(exc, "orig", None) or exc
-        message = f"journal {place}: {cause}; mend it, or name another by VMOPS_JOURNAL"
-        raise JournalError(message) from exc

@@ -1,9 +1,10 @@
-"""The journal: what was intended is on disk before the cloud is called.
+"""The journal as the core uses it: what was intended is on disk before the cloud is called.
 
-One row per VM, `INTENT -> ACCEPTED -> LIVE -> DELETING -> GONE` (or FAILED), found by *uid*:
-backend, account, scope and name. A create's idempotency token is derived from install id, uid and
-generation, so that it can be worked out again even if the row is lost. Only intents and deletions
-are fsynced, one transaction per batch; starts and stops leave no intent, just the operation's URL.
+One row per VM, `INTENT -> ACCEPTED -> LIVE -> DELETING -> GONE` (or FAILED, or ABANDONED), found by
+*uid*: backend, account, scope and name. A create's idempotency token is derived from install id,
+uid and generation, so that it can be worked out again even if the row is lost. Only intents and
+deletions are fsynced, one transaction per batch; starts and stops leave no intent, just the
+operation's URL.
 """
 
 from __future__ import annotations
@@ -12,75 +13,23 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from vmops.operation import Operation
 from vmops.outcomes import Outcome
-from vmops.vm import Ref
+from vmops.records import UNKNOWN, Intent, Place, Row
+from vmops.vm import VM
 
-__all__ = ["UNKNOWN", "Intent", "Journal", "NoJournal", "Row", "Stale", "uid_of"]
-
-_PRESENT: Final = frozenset({"INTENT", "ACCEPTED", "LIVE"})
-
-
-class Stale(Exception):  # noqa: N818  (a signal, not a failure)
-    """The row changed since it was read: look again, decide again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What the journal holds of one VM."""
-
-    uid: str
-    generation: int = -1
-    state: str = "GONE"
-    token: str = ""
-    digest: str = ""
-    vm: str = ""
-    vm_id: str = ""
-    url: str = ""
-    sent: float = 0.0
-    fence: int = 0
-    sequence: int = 0
-    batch: int = 0
-    member: int = 0
-    expires: int = 0
-
-    @property
-    def present(self) -> bool:
-        """Whether the journal holds that such a VM was asked for and not yet deleted."""
-        return self.state in _PRESENT
-
-
-UNKNOWN: Final = Row("")
-"""The row of a VM of which nothing is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What is about to be asked: a create (with its digest) or a deletion.
-
-    Args:
-        row: The row as it was read before the cloud was looked at.
-        vm: The VM's name.
-        vm_id: The cloud's id of the VM, for a deletion.
-        digest: Digest of the resolved request, for a create.
-        expires: Epoch seconds for the VM's tag, 0 for never.
-    """
-
-    row: Row
-    vm: str
-    vm_id: str = ""
-    digest: str = ""
-    expires: int = 0
+__all__ = ["Journal", "NoJournal", "canonical"]
 
 
 class Journal(Protocol):
-    """What the dispatcher asks of a journal."""
+    """What the dispatcher asks of a journal. Times are epoch seconds of the connection's clock."""
 
     owner: str
     """The install id, written on every VM; `none` where nothing is remembered."""
+    id: str
+    """Tells this journal from others of the same install; empty where nothing is remembered."""
 
     def rows(self, uids: Sequence[str]) -> Mapping[str, Row]:
         """What is known of these VMs; an unknown one gets an empty Row."""
@@ -104,7 +53,15 @@ class Journal(Protocol):
         ...
 
     def intend_deletes(self, intents: Sequence[Intent], now: float) -> list[Row | Exception]:
-        """Make deletions durable. One fsync."""
+        """Make deletions durable: rows, or `Stale`. One fsync."""
+        ...
+
+    def renew(self, rows: Sequence[Row], now: float) -> list[Row]:
+        """The rows with a new lease, before they are sent again; raises `Stale`."""
+        ...
+
+    def claim(self, place: str, now: float) -> list[Row]:
+        """The unfinished rows of a place whose lease has ended, now in our hands."""
         ...
 
     def accepted(self, pairs: Iterable[tuple[Row, Operation]]) -> None:
@@ -115,12 +72,20 @@ class Journal(Protocol):
         """The cloud refused these creates or deletions for certain."""
         ...
 
-    def gone(self, rows: Iterable[Row]) -> None:
-        """The cloud proved that these VMs do not exist (any more)."""
+    def gone(self, rows: Iterable[Row], state: str = "GONE") -> None:
+        """The cloud proved that these VMs do not exist (any more), or never will."""
         ...
 
     def live(self, row: Row, vm_id: str) -> None:
-        """The cloud was seen to run this VM."""
+        """The cloud was seen to hold the VM that this create asked for."""
+        ...
+
+    def adopt(self, row: Row, vm: VM, place: str) -> None:
+        """Hold a VM of ours that was believed gone, or never known; raises `Stale`."""
+        ...
+
+    def renewed(self, row: Row, expires: int) -> None:
+        """The VM's tag says now that it may be reaped at `expires`; raises `Stale`."""
         ...
 
     def record(self, asked: Iterable[tuple[str, Operation]]) -> None:
@@ -135,21 +100,28 @@ class Journal(Protocol):
         """These operations were seen to end."""
         ...
 
+    def open_operations(self, backend: str) -> list[Operation]:
+        """The operations of a backend that nobody has seen end."""
+        ...
+
+    def places(self, *, finished: bool) -> list[Place]:
+        """Where this journal holds VMs, or with `finished` where it ever did."""
+        ...
+
+    def sequence(self) -> int:
+        """The number of the newest intent."""
+        ...
+
     def close(self) -> None:
         """Let go of files and connections."""
         ...
-
-
-def uid_of(backend: str, account: str, scope: Mapping[str, str], ref: Ref) -> str:
-    """The key of a VM in the journal."""
-    where = ",".join(f"{key}={scope[key]}" for key in sorted(scope))
-    return f"{backend}/{account}/{where}/{ref.name or ref.id}"
 
 
 class NoJournal:
     """Remembers nothing: tokens are random, and a crash between call and answer may leak."""
 
     owner = "none"
+    id = ""
 
     def rows(self, uids: Sequence[str]) -> Mapping[str, Row]:
         """Nothing is known of any VM."""
@@ -174,6 +146,7 @@ class NoJournal:
                 vm=intent.vm,
                 sent=now,
                 expires=intent.expires,
+                lease_until=float("inf"),
             )
             for intent in intents
         ]
@@ -185,9 +158,25 @@ class NoJournal:
     def intend_deletes(self, intents: Sequence[Intent], now: float) -> list[Row | Exception]:
         """Rows with random tokens."""
         return [
-            Row(i.row.uid, 0, "DELETING", secrets.token_hex(16), vm=i.vm, vm_id=i.vm_id, sent=now)
+            Row(
+                uid=i.row.uid,
+                state="DELETING",
+                token=secrets.token_hex(16),
+                vm=i.vm,
+                vm_id=i.vm_id,
+                sent=now,
+                lease_until=float("inf"),
+            )
             for i in intents
         ]
+
+    def renew(self, rows: Sequence[Row], now: float) -> list[Row]:  # noqa: ARG002
+        """The rows: there is nobody to take them over."""
+        return list(rows)
+
+    def claim(self, place: str, now: float) -> list[Row]:  # noqa: ARG002
+        """Nothing is unfinished."""
+        return []
 
     def accepted(self, pairs: Iterable[tuple[Row, Operation]]) -> None:
         """Forget."""
@@ -195,10 +184,16 @@ class NoJournal:
     def refused(self, rows: Iterable[Row]) -> None:
         """Forget."""
 
-    def gone(self, rows: Iterable[Row]) -> None:
+    def gone(self, rows: Iterable[Row], state: str = "GONE") -> None:
         """Forget."""
 
     def live(self, row: Row, vm_id: str) -> None:
+        """Forget."""
+
+    def adopt(self, row: Row, vm: VM, place: str) -> None:
+        """Forget."""
+
+    def renewed(self, row: Row, expires: int) -> None:
         """Forget."""
 
     def record(self, asked: Iterable[tuple[str, Operation]]) -> None:
@@ -210,6 +205,18 @@ class NoJournal:
 
     def ended(self, outcomes: Iterable[Outcome]) -> None:
         """Forget."""
+
+    def open_operations(self, backend: str) -> list[Operation]:  # noqa: ARG002
+        """None is known."""
+        return []
+
+    def places(self, *, finished: bool) -> list[Place]:  # noqa: ARG002
+        """None is known."""
+        return []
+
+    def sequence(self) -> int:
+        """Nothing was ever intended."""
+        return 0
 
     def close(self) -> None:
         """Nothing to let go of."""

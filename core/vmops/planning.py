@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmops.backend import Target
 from vmops.binding import Bound
 from vmops.connection import Connection
 from vmops.errors import CloudError, Conflict, NotFound, NotSupported, TransientError
-from vmops.journal import UNKNOWN, Journal, Row, uid_of
+from vmops.journal import Journal
 from vmops.operation import Action, Handle, Operation
-from vmops.semantics import POWER_CYCLE, Decision, boot_id, decide
+from vmops.records import FINISHED, UNKNOWN, Row, Stale
+from vmops.semantics import POWER_CYCLE, UNSEEN, Decision, boot_id, decide
 from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Answer", "Job", "Planner"]
@@ -38,6 +39,7 @@ class Job:
     vm: VM | None = None
     verb: Action | None = None
     answer: Answer | None = None
+    unseen: bool = False
     sent: bool = False
     looked_again: bool = False
 
@@ -64,7 +66,7 @@ class Planner:
         """Ask nothing of the cloud yet."""
         self._connection = connection
         self._journal = journal
-        self._where = ""  # what all keys of this connection have in common
+        self._where = ""  # what all keys of this connection begin with
 
     def job(self, action: Action, bound: Bound) -> Job:
         """The job of one call. A create goes by name: its VM has no id yet."""
@@ -74,8 +76,7 @@ class Planner:
 
     def _uid(self, ref: Ref) -> str:
         if not self._where:
-            there = self._connection
-            self._where = uid_of(there.backend.name, there.account(), there.place, Ref(""))
+            self._where = self._connection.place.uid("")
         return self._where + (ref.name or ref.id)
 
     def look(self, jobs: Sequence[Job]) -> None:
@@ -83,12 +84,14 @@ class Planner:
         self._find_names([job for job in jobs if not job.ref.name])
         # the journal first: a row that changes after this makes the intent Stale, never a duplicate
         rows = self._journal.rows([job.uid for job in jobs])
+        for job in jobs:
+            job.row = rows[job.uid]
+        refs = [replace(job.ref, token=job.row.token) for job in jobs]
         try:
-            seen = self._connection.look_patiently([job.ref for job in jobs])
+            seen = self._connection.look_patiently(refs)
         except TransientError as exc:
             seen = [exc] * len(jobs)
         for job, vm in zip(jobs, seen, strict=True):
-            job.row = rows[job.uid]
             job.answer = vm if isinstance(vm, Exception) else None
             job.vm = vm if isinstance(vm, VM) else None
 
@@ -115,6 +118,9 @@ class Planner:
                 job.answer = self._decide(action, job)
             except CloudError as exc:
                 job.answer = exc
+            except Stale:
+                later.append(job)
+                continue
             if job.answer is None:
                 ready.append(job)
                 taken.add(job.uid)
@@ -122,14 +128,17 @@ class Planner:
 
     def _decide(self, action: Action, job: Job) -> Answer | None:
         """The answer where no call is needed; else None, with `job.verb` set."""
-        vm = job.vm = self._believed(job)
+        vm = job.vm = self._believed(action, job)
         self._check_owner(action, vm, job)
+        if action is not Action.DEPROVISION:
+            self._hold(action, job, vm)
         decision = decide(action, vm, job.bound.call.stop_mode)
         if decision in {Decision.CALL, Decision.START}:
             job.verb = Action.START if decision is Decision.START else action
             return None
         if decision is Decision.DONE:
-            self._note(action, job, vm)
+            if vm.state is State.ABSENT and job.row.state not in FINISHED:
+                self._journal.gone([job.row])
             return vm
         if decision is Decision.JOIN:
             return self._joined(action, job, vm)
@@ -140,23 +149,46 @@ class Planner:
             hint=_HINTS.get((kind, vm.state), "wait for what it is doing to end"),
         )
 
-    def _note(self, action: Action, job: Job, vm: VM) -> None:
-        """Bring a row up to date with what the cloud was just seen to hold."""
-        if vm.state is State.ABSENT and job.row.state not in {"GONE", "FAILED"}:
-            self._journal.gone([job.row])
-        elif action is Action.PROVISION and job.row.state in {"INTENT", "ACCEPTED"}:
-            self._journal.live(job.row, vm.id)
+    def _hold(self, action: Action, job: Job, vm: VM) -> None:
+        """Bring a row up to date with a VM of ours that the cloud was just seen to hold."""
+        row = job.row
+        if job.unseen or vm.state in {State.ABSENT, State.DELETING} or not self.owns(vm):
+            return
+        assert vm.tags is not None  # noqa: S101  (it is ours)
+        if row.state in FINISHED or vm.tags.token != row.token:
+            self._journal.adopt(row, vm, self._connection.place.to_text())
+        elif (
+            action is Action.PROVISION
+            and row.state in {"INTENT", "ACCEPTED"}
+            and vm.state in {State.RUNNING, State.STOPPED}
+        ):
+            self._journal.live(row, vm.id)
 
-    def _believed(self, job: Job) -> VM:
-        """The VM as the cloud shows it; one that is just being made may not be shown yet."""
-        if job.vm is not None:
-            return job.vm
-        name = job.ref.name or job.row.vm or job.ref.id
-        young = self._connection.clock.now() - job.row.sent < self._connection.backend.horizon
-        if job.row.state in {"ACCEPTED", "LIVE"} and young:
-            tags = Tags(self._journal.owner, name, job.row.token)
-            return VM(name, State.STARTING, id=job.row.vm_id, tags=tags)
-        return VM(name, State.ABSENT)
+    def _believed(self, action: Action, job: Job) -> VM:
+        """The VM as the cloud shows it; what was just asked for may not be shown yet."""
+        row, seen = job.row, job.vm
+        if seen is not None and self._is_about(row, seen):
+            deleting = row.state == "DELETING" and action is not Action.DEPROVISION
+            if deleting and seen.state is not State.ABSENT:
+                return replace(seen, state=State.DELETING)  # whoever began it, or recovery, goes on
+            return seen
+        job.unseen = True
+        name = job.ref.name or row.vm or job.ref.id
+        if self._connection.proves_absence(row.sent):
+            return VM(name, State.ABSENT)
+        state = {"ACCEPTED": State.STARTING, "LIVE": State.STARTING, "DELETING": State.DELETING}
+        if action is Action.DEPROVISION:  # a create that nobody has seen yet
+            state["INTENT"] = State.STARTING
+        tags = Tags(self._journal.owner, name, row.token)
+        return VM(name, state.get(row.state, State.ABSENT), id=row.vm_id, tags=tags)
+
+    def _is_about(self, row: Row, seen: VM) -> bool:
+        """Whether this is the row's VM, not one of the same name from before it."""
+        if seen.state is State.ABSENT:
+            same = seen.tags is not None and seen.tags.token == row.token
+            return same or not seen.id or seen.id == row.vm_id or row.state in FINISHED
+        older = self.owns(seen) and seen.tags is not None and row.is_older(seen.tags)
+        return not older  # what is older, reaping deletes
 
     def _check_owner(self, action: Action, vm: VM, job: Job) -> None:
         if vm.state is State.ABSENT or self.owns(vm):
@@ -182,11 +214,15 @@ class Planner:
         """Whether the VM carries our install id."""
         return vm.tags is not None and vm.tags.owner == self._journal.owner
 
+    def token(self, vm: VM) -> str:
+        """The token that a VM of ours was created with; empty for one that is not ours."""
+        return vm.tags.token if vm.tags is not None and self.owns(vm) else ""
+
     def _phases(self, vm: VM, job: Job) -> int:
         return self._connection.backend.restart_phases(Target(vm, job.bound.params))
 
     def _joined(self, action: Action, job: Job, vm: VM) -> Operation:
-        if job.row.url:
+        if job.row.url and job.row.state not in FINISHED:
             recorded = Operation.from_url(job.row.url)
             if recorded.action is action:
                 return recorded
@@ -199,6 +235,8 @@ class Planner:
         """The operation that a handle stands for."""
         extras = {"vmId": vm.id, "boot": boot_id(vm) if action is not Action.PROVISION else ""}
         mode: str = job.bound.call.stop_mode if action is Action.STOP else ""
+        if action is Action.DEPROVISION and job.unseen and not vm.id:
+            mode = UNSEEN
         if action is Action.RESTART and self._phases(vm, job) > 1:
             mode = POWER_CYCLE
         return Operation(

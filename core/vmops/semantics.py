@@ -15,10 +15,13 @@ from vmops.errors import CloudError, Conflict, NotFound
 from vmops.operation import Action, Operation
 from vmops.vm import VM, State
 
-__all__ = ["POWER_CYCLE", "TABLE", "Decision", "boot_id", "decide", "judge"]
+__all__ = ["POWER_CYCLE", "TABLE", "UNSEEN", "Decision", "boot_id", "decide", "judge"]
 
 POWER_CYCLE: Final = "power-cycle"
 """The mode of a restart that is a stop, then a start that the core asks for."""
+
+UNSEEN: Final = "unseen"
+"""The mode of a deletion of which nothing could be sent: no VM was to be seen yet."""
 
 
 class Decision(enum.StrEnum):
@@ -115,6 +118,9 @@ def _judge_restarted(operation: Operation, vm: VM, settled: bool) -> Progress:  
 
 
 def _judge_gone(operation: Operation, vm: VM, settled: bool) -> Progress:  # noqa: ARG001, FBT001
+    if operation.mode == UNSEEN and vm.state in {State.RUNNING, State.STOPPED, State.FAILED}:
+        appeared = f"VM {vm.name!r} has appeared: its create was under way when it was deleted"
+        return Failed(Conflict(appeared, remains=f"VM {vm.name!r}", hint="repeat vm_deprovision"))
     return Succeeded(vm.info) if vm.state is State.ABSENT else Pending()
 
 

@@ -1,72 +1,33 @@
-"""The journal's database: where it is, how it is opened safely, its tables and its transactions."""
+"""The journal's database: where it is, how it is opened safely, and its transactions.
+
+SQLite and PostgreSQL are used alike: one writer at a time, which takes its turn at a lock of its
+own before the transaction begins, so that what was read in it is still so when it is committed.
+"""
 
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
-from vmops.errors import JournalError
+from vmops.errors import JournalError, MissingDependency
+from vmops.migrations import prepare
+from vmops.sql_tables import SqlTables
+from vmops.sqlite_file import SqliteFile
 
-try:
-    import fcntl
-except ImportError:  # Windows: SQLite's own locking has to do
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["SqlStore", "default_journal", "postgresql_engine", "sqlite_path", "translated"]
 
-__all__ = ["SCHEMA_VERSION", "Store", "default_journal", "meta", "operations", "vms"]
-
-SCHEMA_VERSION: Final = 1
-
-_tables = sa.MetaData()
-
-meta = sa.Table(
-    "meta",
-    _tables,
-    sa.Column("key", sa.String(40), primary_key=True),
-    sa.Column("value", sa.String(200), nullable=False),
+_PATIENCE: Final = 30
+"""Seconds for which a writer waits for its turn."""
+_POSTGRESQL: Final = (
+    f"-c lock_timeout={_PATIENCE}s -c idle_in_transaction_session_timeout={_PATIENCE // 2}s"
 )
-vms = sa.Table(
-    "vms",
-    _tables,
-    sa.Column("uid", sa.String(500), primary_key=True),
-    sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False, index=True),
-    sa.Column("token", sa.String(64), nullable=False, index=True),
-    sa.Column("digest", sa.String(64), nullable=False, default=""),
-    sa.Column("backend", sa.String(40), nullable=False),
-    sa.Column("vm", sa.String(255), nullable=False),
-    sa.Column("vm_id", sa.String(500), nullable=False, default=""),
-    sa.Column("url", sa.Text, nullable=False, default=""),
-    sa.Column("sent", sa.Float, nullable=False, default=0.0),
-    sa.Column("fence", sa.Integer, nullable=False, default=0),
-    sa.Column("sequence", sa.Integer, nullable=False, default=0),
-    sa.Column("batch", sa.Integer, nullable=False, default=0),
-    sa.Column("member", sa.Integer, nullable=False, default=0),
-    sa.Column("expires", sa.Integer, nullable=False, default=0),
-    sa.Column("lease_owner", sa.String(64), nullable=False, default=""),
-    sa.Column("lease_until", sa.Float, nullable=False, default=0.0),
-)
-operations = sa.Table(
-    "operations",
-    _tables,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.String(40), nullable=False, unique=True),
-    sa.Column("uid", sa.String(500), nullable=False, index=True),
-    sa.Column("backend", sa.String(40), nullable=False),
-    sa.Column("vm", sa.String(255), nullable=False),
-    sa.Column("action", sa.String(16), nullable=False),
-    sa.Column("url", sa.Text, nullable=False),
-    sa.Column("asked", sa.Float, nullable=False),
-    sa.Column("ended", sa.Float),
-    sa.Column("status", sa.String(16), nullable=False, default=""),
-    sa.Column("error", sa.String(500), nullable=False, default=""),
-)
+_ADVISORY: Final = 0x766D6F7073  # "vmops": the lock that makes PostgreSQL's writers take turns
 
 
 def default_journal() -> str:
@@ -79,139 +40,139 @@ def default_journal() -> str:
     return str(platformdirs.user_state_path("vmops") / "journal.db")
 
 
-class Store:
+class SqlStore:
     """An open journal database.
 
     Args:
-        place: A file's path (SQLite) or a SQLAlchemy URL.
+        place: A file's path (SQLite), or a SQLAlchemy URL of a PostgreSQL database.
 
     Raises:
-        JournalError: It cannot be opened, is another user's, or is of a newer schema.
+        JournalError: It cannot be opened, is another user's, damaged, or of a newer schema.
+        MissingDependency: The driver for PostgreSQL is not installed.
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
         """Open it, making it first if there is none."""
         text = os.fspath(place)
         self._thread_lock = threading.Lock()
-        self._lock_file: int | None = None
-        self.place = text if "://" not in text else sa.make_url(text).render_as_string()
-        with _translated(self.place):
-            if "://" in text:
-                self._engine = sa.create_engine(text, pool_pre_ping=True)
-            else:
-                self._engine = self._open_file(Path(text).absolute())
-            self.install_id = self._prepare()
+        self._file: SqliteFile | None = None
+        self._engine: sa.Engine
+        if (path := sqlite_path(text)) is None:
+            self.place = sa.make_url(text).render_as_string()
+            with translated(self.place):
+                self._engine = postgresql_engine(text)
+                known = self._prepare()
+        else:
+            self.place = str(path)
+            with translated(self.place):
+                self._file = SqliteFile(path, _PATIENCE)
+                self._engine = self._file.open(lambda connection: prepare(connection, self.place))
+                known = self._prepare()
+        self.install_id, self.journal_id = known["install"], known["journal"]
 
-    def _open_file(self, path: Path) -> sa.Engine:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        _refuse_foreign(path)
-        lock = path.with_name(path.name + ".lock")
-        self._lock_file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        engine = sa.create_engine(
-            f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False}
-        )
-        sa.event.listen(engine, "connect", _set_up_sqlite)
-        sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
-        return engine
-
-    def _prepare(self) -> str:
-        with self.writing(durable=True) as connection:
-            if not sa.inspect(connection).has_table("meta"):
-                _tables.create_all(connection)
-                connection.execute(
-                    sa.insert(meta),
-                    [
-                        {"key": "schema", "value": str(SCHEMA_VERSION)},
-                        {"key": "install", "value": secrets.token_hex(8)},
-                        {"key": "sequence", "value": "0"},
-                    ],
-                )
-            known = {row.key: row.value for row in connection.execute(sa.select(meta))}
-        version = int(known["schema"])
-        if version > SCHEMA_VERSION:
-            msg = (
-                f"journal {self.place}: schema {version} is newer than {SCHEMA_VERSION}, the newest"
-                " this vmops knows; upgrade vmops"
-            )
-            raise JournalError(msg)
-        return str(known["install"])
+    def _prepare(self) -> dict[str, str]:
+        with self._transaction(durable=True) as connection:
+            return prepare(connection, self.place)
 
     @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[SqlTables]:
         """A transaction that only reads."""
-        with _translated(self.place), self._engine.begin() as connection:
+        with translated(self.place), self._engine.begin() as connection:
+            yield SqlTables(connection)
+
+    @contextmanager
+    def writing(self, *, durable: bool = False) -> Iterator[SqlTables]:
+        """A transaction that writes, alone; with `durable` it is on disk when this has ended."""
+        with self._transaction(durable=durable) as connection:
+            yield SqlTables(connection)
+
+    @contextmanager
+    def _transaction(self, *, durable: bool) -> Iterator[sa.Connection]:
+        with translated(self.place), self._thread_lock, self._turn(durable) as connection:
             yield connection
 
-    @contextmanager
-    def writing(self, *, durable: bool = False) -> Iterator[sa.Connection]:
-        """A transaction that writes; with `durable` it is on disk when this returns."""
-        with (
-            _translated(self.place),
-            self._thread_lock,
-            self._process_lock(),
-            self._engine.connect() as connection,
-        ):
-            if self._lock_file is not None:
-                # outside any transaction: SQLite ignores this pragma inside one
-                level = "FULL" if durable else "NORMAL"
-                driver = connection.connection.driver_connection
-                driver.execute(f"PRAGMA synchronous={level}")  # type: ignore[union-attr]
-            with connection.begin():
-                yield connection
-
-    @contextmanager
-    def _process_lock(self) -> Iterator[None]:
-        # SQLite's own busy handler starves some of many writers; a flock taken first is fair
-        if self._lock_file is None or fcntl is None:
-            yield
-            return
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
-
-    def take_sequence(self, connection: sa.Connection, count: int) -> int:
-        """The first of `count` numbers that are greater than all before them in this journal."""
-        row = sa.select(meta.c.value).where(meta.c.key == "sequence").with_for_update()
-        first = int(connection.execute(row).scalar_one()) + 1
-        last = sa.update(meta).where(meta.c.key == "sequence").values(value=str(first + count - 1))
-        if count:
-            connection.execute(last)
-        return first
+    def _turn(self, durable: bool) -> AbstractContextManager[sa.Connection]:  # noqa: FBT001
+        if self._file is not None:
+            return self._file.writing(self._engine, durable=durable)
+        return _postgresql_writing(self._engine, durable=durable)
 
     def close(self) -> None:
         """Close all connections and the lock file."""
         self._engine.dispose()
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
+        if self._file is not None:
+            self._file.close()
 
 
-def _set_up_sqlite(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours: _open_file
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
+def sqlite_path(text: str) -> Path | None:
+    """The file that a journal's place names; None for a database server."""
+    if "://" not in text:
+        return Path(text).absolute()
+    url = sa.make_url(text)
+    if url.get_backend_name() != "sqlite":
+        return None
+    if not url.database or url.database == ":memory:":
+        raise JournalError(f"journal {text}: memory does not outlive a crash; name a file")
+    return Path(url.database).absolute()
 
 
-def _refuse_foreign(path: Path) -> None:
-    info = path.stat()
-    if hasattr(os, "geteuid") and info.st_uid != os.geteuid():
-        msg = f"journal {path} belongs to user id {info.st_uid}; give a path of your own"
-        raise JournalError(msg)
-    if info.st_mode & 0o077 and os.name == "posix":
-        msg = f"journal {path} can be read by others; run: chmod 600 {path}"
-        raise JournalError(msg)
+def postgresql_engine(text: str) -> sa.Engine:
+    """Connections to a PostgreSQL database, tried before use so that a restart is survived.
+
+    Raises:
+        JournalError: The URL names some other database.
+        MissingDependency: The driver is not installed.
+    """
+    url = sa.make_url(text)
+    if url.get_backend_name() != "postgresql":
+        raise JournalError(
+            f"journal {url.render_as_string()}: a journal is an SQLite file or a PostgreSQL"
+            " database; give a path, or postgresql://USER@HOST/NAME"
+        )
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    arguments: dict[str, Any] = {}
+    if url.drivername == "postgresql+psycopg":
+        arguments = {"connect_timeout": 5, "options": _POSTGRESQL}
+    try:
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
+    except ImportError as exc:
+        raise MissingDependency(
+            f"journal {url.render_as_string()}: the driver is not installed ({exc})",
+            install="pip install 'vmops[postgresql]'",
+        ) from exc
 
 
 @contextmanager
-def _translated(place: str) -> Iterator[None]:
+def _postgresql_writing(engine: sa.Engine, *, durable: bool) -> Iterator[sa.Connection]:
+    # the lock goes with the transaction, so a killed writer lets go of it at once
+    commit = "on" if durable else "off"  # off: at most the last moments are lost by a power cut
+    turn = sa.select(
+        sa.func.pg_advisory_xact_lock(_ADVISORY),
+        sa.func.set_config("synchronous_commit", commit, True),  # noqa: FBT003
+    )
+    with engine.begin() as connection:
+        connection.execute(turn)
+        yield connection
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Turn what a database raises into a JournalError that says what to do."""
     try:
         yield
     except (sa.exc.SQLAlchemyError, OSError) as exc:
-        cause = getattr(exc, "orig", None) or exc
-        msg = f"journal {place}: {cause}; mend it, or name another by VMOPS_JOURNAL"
-        raise JournalError(msg) from exc
+        cause = str(getattr(exc, "orig", None) or exc).strip()
+        advice = next((text for sign, text in _ADVICE.items() if sign in cause), _MEND)
+        raise JournalError(f"journal {place}: {cause}; {advice}") from exc
+
+
+_MEND: Final = "mend it, or name another by VMOPS_JOURNAL"
+_RESTORE: Final = (
+    "it is damaged and was left as it is: restore it from a backup, or move it away (or name another"
+    " by VMOPS_JOURNAL) to begin a new one; vmops reap --install-id then finds the old one's VMs"
+)
+_ADVICE: Final = {
+    "not a database": _RESTORE,
+    "malformed": _RESTORE,
+    "disk is full": "nothing was asked of the cloud; make room, then repeat the call",
+}

@@ -5,6 +5,7 @@ journal row -> look at the VM -> decide (semantics.TABLE) -> intent (fsync) -> c
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,16 +18,17 @@ from vmops.batching import Batcher, Limiter
 from vmops.binding import Bound
 from vmops.connection import Connection
 from vmops.errors import (
+    CloudError,
     Conflict,
     JournalError,
     NotFound,
     TransientError,
     Unavailable,
-    VMOpsError,
 )
-from vmops.journal import Intent, Journal, Row, Stale
+from vmops.journal import Journal
 from vmops.operation import Action, Handle, Operation
 from vmops.planning import Answer, Job, Planner
+from vmops.records import Intent, Row, Stale
 from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Submitter"]
@@ -77,6 +79,10 @@ class Submitter:
             else job.answer
             for job in jobs
         ]
+
+    def delete(self, jobs: list[Job]) -> Mapping[Job, Operation | Exception]:
+        """What became of deleting VMs that were looked at by recovery or reaping."""
+        return self._send_group(Action.DEPROVISION, Action.DEPROVISION, jobs) if jobs else {}
 
     def _send(self, action: Action, jobs: Sequence[Job], *, last: bool) -> list[Job]:
         """Send what is ready; the jobs that must be decided again."""
@@ -154,11 +160,28 @@ class Submitter:
             for job in call:
                 job.sent = True
             tokens = [self._token(verb, job) for job in call]
-            targets = [self._target(verb, job) for job in call]
-            mode = call[0].bound.call.stop_mode
-            handles = self._connection.send(verb, targets, tokens, mode)
-            answers.update(self._settle(action, verb, call, tokens, handles))
+            answers.update(self._settle(action, verb, call, tokens, self._sent(verb, call, tokens)))
         return answers
+
+    def _sent(
+        self, verb: Action, jobs: Sequence[Job], tokens: Sequence[str]
+    ) -> Sequence[Handle | Exception]:
+        """The handles of one call, or of a deletion of which nothing is to be seen yet."""
+        if verb is Action.DEPROVISION and not jobs[0].present_vm.id:
+            return [{}] * len(jobs)
+        targets = [self._target(verb, job) for job in jobs]
+        renew = partial(self._renew, jobs) if verb in _DURABLE else None
+        mode = jobs[0].bound.call.stop_mode
+        return self._connection.send(verb, targets, tokens, mode, renew)
+
+    def _renew(self, jobs: Sequence[Job], indices: Sequence[int], again: bool) -> None:  # noqa: FBT001
+        """Send nothing whose lease has ended, or that somebody else has taken over."""
+        sending = [jobs[i] for i in indices]
+        now = self._connection.clock.now()
+        if again or any(now >= job.row.lease_until for job in sending):
+            rows = self._journal.renew([job.row for job in sending], now)
+            for job, row in zip(sending, rows, strict=True):
+                job.row = row
 
     def _make_durable(self, verb: Action, jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception]]:
         """Write the intents; the jobs that may not be sent, and why."""
@@ -170,6 +193,7 @@ class Submitter:
 
     def _intend(self, verb: Action, jobs: Sequence[Job]) -> Sequence[Row | Exception]:
         now = self._connection.clock.now()
+        place = self._connection.place.to_text()
         if verb is Action.PROVISION:
             intents = [
                 Intent(
@@ -177,16 +201,30 @@ class Submitter:
                     job.ref.name,
                     digest=self._digest(job),
                     expires=int(now + job.bound.call.ttl) if job.bound.call.ttl else 0,
+                    place=place,
+                    settled=self._connection.proves_absence(job.row.sent),
                 )
                 for job in jobs
             ]
             together = self._connection.can_send_many(verb)
             return self._journal.intend_creates(intents, now, together=together)
-        intents = [Intent(job.row, job.name, vm_id=job.present_vm.id) for job in jobs]
+        intents = [
+            Intent(
+                job.row,
+                job.name,
+                vm_id=job.present_vm.id,
+                place=place,
+                token=self._planner.token(job.present_vm),
+            )
+            for job in jobs
+        ]
         return self._journal.intend_deletes(intents, now)
 
     def _calls(self, verb: Action, jobs: list[Job]) -> Iterable[list[Job]]:
         """The jobs as they leave: creates with one token are one call, and are never split."""
+        if verb is Action.DEPROVISION:  # of what nobody has seen yet, nothing can be sent
+            unseen = [job for job in jobs if not job.present_vm.id]
+            return [part for part in ([j for j in jobs if j.present_vm.id], unseen) if part]
         if verb is not Action.PROVISION or not self._connection.can_send_many(verb):
             return [jobs] if jobs else []
         calls: dict[str, list[Job]] = {}
@@ -206,13 +244,18 @@ class Submitter:
         ]
 
     def _token(self, verb: Action, job: Job) -> str:
-        return job.row.token if verb is Action.PROVISION else secrets.token_hex(16)
+        if verb is Action.PROVISION:
+            return job.row.token
+        if verb is Action.DEPROVISION:  # the same in every attempt, whoever makes it
+            return hashlib.sha256(f"{job.row.token}/deprovision".encode()).hexdigest()[:32]
+        return secrets.token_hex(16)
 
     def _target(self, verb: Action, job: Job) -> Target[Any]:
         if verb is not Action.PROVISION:
             return Target(job.present_vm, job.bound.params)
         row = job.row
-        tags = Tags(self._journal.owner, row.vm, row.token, row.expires, row.sequence)
+        owner, journal = self._journal.owner, self._journal.id
+        tags = Tags(owner, row.vm, row.token, row.expires, row.sequence, journal)
         return Target(VM(row.vm, State.ABSENT), job.bound.params, tags)
 
     def _settle(
@@ -228,11 +271,11 @@ class Submitter:
         for job, token, handle in zip(jobs, tokens, handles, strict=True):
             answer = self._settled(verb, job, handle)
             if isinstance(answer, Exception):
-                if isinstance(answer, VMOpsError) and not isinstance(answer, TransientError):
+                if isinstance(answer, CloudError) and not isinstance(answer, TransientError):
                     refused.append(job.row)
                 yield job, answer
             else:
-                id_ = token if verb is not Action.PROVISION else secrets.token_hex(8)
+                id_ = secrets.token_hex(8) if verb in _DURABLE else token
                 operation = self._planner.operation(action, job, job.present_vm, answer, id_)
                 accepted.append((job, operation))
                 yield job, operation

@@ -36,6 +36,7 @@ class Tags:
         token: The idempotency token of the create.
         expires: Epoch seconds after which it may be reaped; 0 is never.
         sequence: A number that only grows within one journal; shows a restored backup.
+        journal: Which journal of that install numbered it.
     """
 
     owner: str
@@ -43,6 +44,7 @@ class Tags:
     token: str
     expires: int = 0
     sequence: int = 0
+    journal: str = ""
 
     def to_dict(self) -> dict[str, str]:
         """The tags as lower-case keys and values that every cloud takes as tags or labels."""
@@ -52,6 +54,7 @@ class Tags:
             "vmops-token": self.token,
             "vmops-expires": str(self.expires),
             "vmops-sequence": str(self.sequence),
+            "vmops-journal": self.journal,
         }
 
     @classmethod
@@ -64,6 +67,7 @@ class Tags:
                 token=tags["vmops-token"],
                 expires=int(tags["vmops-expires"]),
                 sequence=int(tags["vmops-sequence"]),
+                journal=tags.get("vmops-journal", ""),
             )
         except (KeyError, ValueError):
             return None
@@ -71,10 +75,18 @@ class Tags:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """Which VM is asked about: by the name in our tag, or by the cloud's own id where known."""
+    """Which VM is asked about: by the name in our tag, or by the cloud's own id where known.
+
+    Args:
+        name: Our name for it.
+        id: The cloud's id; where it is given, it alone decides.
+        token: The idempotency token it was created with, where the journal knows it: of several
+            VMs with one name, that one is meant.
+    """
 
     name: str
     id: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)

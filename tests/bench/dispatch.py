@@ -26,7 +26,7 @@ from vmops import (
     hookimpl,
 )
 from vmops.plugins import Registry
-from vmops.store import Store
+from vmops.store import SqlStore
 
 ROUNDS, CALLS = 7, 2000
 
@@ -120,14 +120,14 @@ def main() -> None:
 def count_commits(registry: Registry, place: Path) -> None:
     """Print how many fsynced commits each verb costs."""
     durable: list[bool] = []
-    original = Store.writing
+    original = SqlStore.writing
 
-    def writing(self: Store, *, durable: bool = False) -> object:
+    def writing(self: SqlStore, *, durable: bool = False) -> object:
         counted.append(durable)
         return original(self, durable=durable)
 
     counted = durable
-    Store.writing = writing  # type: ignore[method-assign, assignment]
+    SqlStore.writing = writing  # type: ignore[method-assign, assignment]
     with VMOps(registry=registry, journal=place) as ops:
         ops.vm_start({"vmName": "warm-up", "backend": "instant"})
         for verb, state in (
@@ -144,7 +144,7 @@ def count_commits(registry: Registry, place: Path) -> None:
                 list(ops.run_many(verb, [{**common, "vmName": name} for name in names]))
                 fsynced, plain = durable.count(True), durable.count(False)
                 print(f"{verb:12} x {count:3}: {fsynced} fsynced commits, {plain} others")
-    Store.writing = original  # type: ignore[method-assign]
+    SqlStore.writing = original  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

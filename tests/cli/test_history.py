@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from vmops.durable_journal import DurableJournal
 from vmops.errors import JournalError
 from vmops.history import History
-from vmops.journal import Intent, Row
 from vmops.operation import Action, Operation
 from vmops.outcomes import End, Outcome
-from vmops.sql_journal import SqlJournal
-from vmops.store import Store
+from vmops.records import Intent, Row
+from vmops.store import SqlStore
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(place: Path) -> Iterator[SqlJournal]:
+def journal(place: Path) -> Iterator[DurableJournal]:
     """A journal to write to."""
-    journal = SqlJournal(Store(place))
+    journal = DurableJournal(SqlStore(place))
     yield journal
     journal.close()
 
@@ -35,19 +35,19 @@ def operation(vm: str, id_: str, action: Action = Action.START) -> Operation:
     return Operation("sim", vm, action, id=id_, at=100.0, account="acct")
 
 
-def made(journal: SqlJournal, vm: str, digest: str) -> None:
+def made(journal: DurableJournal, vm: str, digest: str) -> None:
     """Write down that a VM was made from params with this digest."""
     journal.intend_creates([Intent(Row(f"sim/{vm}"), vm, digest=digest)], 90.0, together=False)
 
 
-def asked(journal: SqlJournal, vm: str, action: Action = Action.START) -> Operation:
+def asked(journal: DurableJournal, vm: str, action: Action = Action.START) -> Operation:
     """Write down an operation that nobody has seen end."""
     going_on = operation(vm, f"{vm}-{action}-now", action)
     journal.record([(f"sim/{vm}", going_on)])
     return going_on
 
 
-def took(journal: SqlJournal, vm: str, *seconds: float, end: End = End.SUCCEEDED) -> None:
+def took(journal: DurableJournal, vm: str, *seconds: float, end: End = End.SUCCEEDED) -> None:
     """Write down operations on a VM that took so long."""
     for each in seconds:
         over = operation(vm, f"{vm}-{each}-{end.value}")
@@ -55,7 +55,7 @@ def took(journal: SqlJournal, vm: str, *seconds: float, end: End = End.SUCCEEDED
         journal.ended([Outcome(over, end, 100.0 + each)])
 
 
-def test_usual_is_the_median_on_vms_made_alike(journal: SqlJournal, place: Path) -> None:
+def test_usual_is_the_median_on_vms_made_alike(journal: DurableJournal, place: Path) -> None:
     """A slow day counts little; failures and other kinds of VMs do not count at all."""
     for vm, digest in (("a", "nano"), ("b", "nano"), ("big", "linux")):
         made(journal, vm, digest)
@@ -71,7 +71,7 @@ def test_usual_is_the_median_on_vms_made_alike(journal: SqlJournal, place: Path)
         assert history.usual(asked(journal, "a-stranger")) is None
 
 
-def test_too_few_durations_are_no_habit(journal: SqlJournal, place: Path) -> None:
+def test_too_few_durations_are_no_habit(journal: DurableJournal, place: Path) -> None:
     """Two operations do not make a usual."""
     made(journal, "a", "nano")
     took(journal, "a", 2.0, 3.0)
@@ -79,7 +79,7 @@ def test_too_few_durations_are_no_habit(journal: SqlJournal, place: Path) -> Non
         assert history.usual(asked(journal, "a")) is None
 
 
-def test_entries_are_newest_first_with_their_urls(journal: SqlJournal, place: Path) -> None:
+def test_entries_are_newest_first_with_their_urls(journal: DurableJournal, place: Path) -> None:
     """An entry has what `vmops wait` needs, and how it ended."""
     took(journal, "vm-0", 2.0)
     took(journal, "vm-1", 3.0)
@@ -101,7 +101,7 @@ def test_reading_a_journal_that_is_not_there_makes_none(place: Path) -> None:
     assert not place.parent.exists()
 
 
-def test_reading_never_writes(journal: SqlJournal, place: Path) -> None:
+def test_reading_never_writes(journal: DurableJournal, place: Path) -> None:
     """The connection is read-only: even a statement that writes is refused."""
     import sqlalchemy as sa
 

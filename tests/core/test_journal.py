@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from vmops import Action, Operation, Status, VMOps
+from vmops.durable_journal import DurableJournal
 from vmops.errors import Conflict, JournalError
-from vmops.journal import Intent, Row, Stale
 from vmops.plugins import Registry
-from vmops.sql_journal import SqlJournal
-from vmops.store import Store
+from vmops.records import Intent, Row, Stale
+from vmops.store import SqlStore
 
 VM = {"vmName": "web-1"}
 
@@ -102,7 +102,7 @@ def test_crash_between_call_and_answer_is_adopted(
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(SqlJournal, "accepted", die)
+        patch.setattr(DurableJournal, "accepted", die)
         with pytest.raises(SystemExit):
             ops.vm_provision(VM)
     assert rows(journal)[0][1] == "INTENT"
@@ -127,14 +127,14 @@ def test_start_and_stop_write_no_intent(ops: VMOps, journal: Path) -> None:
 def test_fsyncs(registry: Registry, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One durable commit per create or delete (one per batch), none for start and stop."""
     durable: list[bool] = []
-    original = Store.writing
+    original = SqlStore.writing
 
-    def writing(self: Store, *, durable: bool = False) -> Any:
+    def writing(self: SqlStore, *, durable: bool = False) -> Any:
         counted.append(durable)
         return original(self, durable=durable)
 
     counted = durable
-    monkeypatch.setattr(Store, "writing", writing)
+    monkeypatch.setattr(SqlStore, "writing", writing)
     with VMOps({"backend": "memory"}, journal=journal, registry=registry) as ops:
 
         def commits(verb: str, count: int) -> int:
@@ -247,7 +247,7 @@ def test_answer_that_cannot_be_written_loses_nothing(
         msg = "no space"
         raise JournalError(msg)
 
-    monkeypatch.setattr(SqlJournal, "accepted", fail)
+    monkeypatch.setattr(DurableJournal, "accepted", fail)
     status, result = ops.vm_provision(VM)
     assert status is Status.PENDING
     assert ops.wait_vm_operation(result)[0] is Status.SUCCEEDED
@@ -258,10 +258,10 @@ def test_sixteen_writers_lose_nothing(tmp_path: Path) -> None:
     journal = tmp_path / "s" / "journal.db"
     code = (
         f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}\n"
-        "from vmops.journal import Intent, Row\n"
-        "from vmops.sql_journal import SqlJournal\n"
-        "from vmops.store import Store\n"
-        f"journal = SqlJournal(Store({str(journal)!r}))\n"
+        "from vmops.records import Intent, Row\n"
+        "from vmops.durable_journal import DurableJournal\n"
+        "from vmops.store import SqlStore\n"
+        f"journal = DurableJournal(SqlStore({str(journal)!r}))\n"
         "for i in range(20):\n"
         "    uid = f'memory/a//{sys.argv[1]}-{i}'\n"
         "    journal.intend_creates([Intent(Row(uid), uid, digest='d')], 0.0, together=False)\n"
@@ -303,7 +303,7 @@ def test_a_batch_is_one_token_and_is_sent_again_whole(tmp_path: Path) -> None:
 
 def test_an_answer_written_meanwhile_makes_an_intent_stale(tmp_path: Path) -> None:
     """Who read the row before another's answer came in must look again: or there were two VMs."""
-    journal = SqlJournal(Store(tmp_path / "s" / "journal.db"))
+    journal = DurableJournal(SqlStore(tmp_path / "s" / "journal.db"))
     (row,) = journal.intend_creates([Intent(Row("u"), "a", digest="d")], 1.0, together=False)
     assert isinstance(row, Row)
     late = journal.rows(["u"])["u"]

@@ -108,10 +108,11 @@ def _journal(place: Place) -> Iterator[Check]:
         yield _private_folder("folder", Path(where).absolute().parent)
         yield Check("place", ok=True, detail=f"{where} is made when it is first needed")
         return
-    from vmops.store import SCHEMA_VERSION, Store
+    from vmops.migrations import SCHEMA_VERSION
+    from vmops.store import SqlStore
 
     try:
-        store = Store(where)
+        store = SqlStore(where)
     except VMOpsError as exc:
         fix = "mend it, or name another by --journal or VMOPS_JOURNAL"
         yield Check("place", ok=False, detail=str(exc), fix=fix)

@@ -1,0 +1,194 @@
+"""Reaping: VMs of ours that nobody needs any more are found in the cloud, and deleted.
+
+The cloud is listed first and the journal read second, so that whatever is created meanwhile is in
+the journal by the time its VM is judged. Nothing is deleted on a guess: each VM carries our install
+id, is looked at twice, and is finished with by the journal's own word or past its time to live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from vmops.backend import Target
+from vmops.binding import Bound
+from vmops.connection import Connection
+from vmops.journal import Journal
+from vmops.operation import Action, Operation
+from vmops.planning import Job, Planner
+from vmops.records import FINISHED, Row
+from vmops.submission import Submitter
+from vmops.vm import VM, Ref, State
+
+__all__ = ["Reaper", "Reaping", "Reason"]
+
+
+class Reason(StrEnum):
+    """Why a VM may be deleted, or is left."""
+
+    EXPIRED = "expired"
+    FINISHED = "finished"
+    OLDER = "older"
+    UNRECORDED = "unrecorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Reaping:
+    """One VM that reaping found.
+
+    Args:
+        vm: What the cloud shows.
+        backend: The backend's name.
+        reason: `expired` (past its time to live), `finished` (its row is gone, failed or
+            abandoned), `older` (its name has a newer VM), or `unrecorded` (no row knows it).
+        due: Whether it is to be deleted; an unrecorded one only if that was asked for.
+        url: The deletion to wait for, if it was asked for.
+        error: Why it was not deleted though it was due.
+    """
+
+    vm: VM
+    backend: str
+    reason: Reason
+    due: bool
+    url: str = ""
+    error: Exception | None = None
+
+
+class Reaper:
+    """Finds and deletes what nobody needs on one connection.
+
+    Args:
+        connection: The cloud.
+        journal: What is still needed.
+        submitter: Sends deletions.
+        idle: Params with nothing given.
+    """
+
+    def __init__(
+        self, connection: Connection, journal: Journal, submitter: Submitter, idle: Bound
+    ) -> None:
+        """Ask nothing of the cloud yet."""
+        self._connection = connection
+        self._journal = journal
+        self._submitter = submitter
+        self._planner = Planner(connection, journal)
+        self._idle = idle
+
+    def reap(self, *, install_id: str, unrecorded: bool, yes: bool) -> list[Reaping]:
+        """What was found, and with `yes` deleted.
+
+        Args:
+            install_id: Whose VMs are meant: the journal's own, or a lost one's.
+            unrecorded: Whether VMs that no row knows are deleted, too.
+            yes: Whether anything is deleted.
+
+        Raises:
+            JournalError: The journal cannot be read; nothing was deleted.
+            CloudError: The cloud could not be listed; nothing was deleted.
+        """
+        found = self._find(install_id, unrecorded=unrecorded)
+        if not yes:
+            return found
+        due = self._seen_again([item for item in found if item.due])
+        rows = self._rows([item.vm for item in due])
+        deleted = {id(item): self._delete(item, rows[item.vm.name]) for item in due}
+        return [
+            deleted.get(id(item), item) for item in found if not item.due or id(item) in deleted
+        ]
+
+    def _find(self, install_id: str, *, unrecorded: bool) -> list[Reaping]:
+        over = {State.ABSENT, State.DELETING}
+        vms = [
+            vm
+            for vm in self._connection.list_vms()
+            if vm.tags is not None and vm.tags.owner == install_id and vm.state not in over
+        ]
+        rows = self._rows(vms)
+        cloud_now = self._connection.cloud_time() if vms else 0.0
+        frozen = self._is_restored(vms)
+        name = self._connection.backend.name
+        found: list[Reaping] = []
+        for vm in vms:
+            reason = self._reason(vm, rows[vm.name], cloud_now)
+            if reason is not None:
+                due = reason is not Reason.UNRECORDED or (unrecorded and not frozen)
+                found.append(Reaping(vm, name, reason, due))
+        return found
+
+    def _rows(self, vms: Sequence[VM]) -> Mapping[str, Row]:
+        uids = {vm.name: self._connection.place.uid(vm.name) for vm in vms}
+        rows = self._journal.rows(list(uids.values()))
+        return {name: rows[uid] for name, uid in uids.items()}
+
+    def _is_restored(self, vms: Sequence[VM]) -> bool:
+        """Whether the cloud shows intents that this journal forgot: it is a restored backup."""
+        journal, last = self._journal.id, self._journal.sequence()
+        known = [vm.tags for vm in vms if vm.tags is not None and self._planner.owns(vm)]
+        return any(tags.sequence > last for tags in known if tags.journal == journal)
+
+    def _reason(self, vm: VM, row: Row, cloud_now: float) -> Reason | None:
+        assert vm.tags is not None  # noqa: S101  (the caller saw to it)
+        tags = vm.tags
+        if 0 < tags.expires <= cloud_now and not self._is_being_made(vm, row):
+            return Reason.EXPIRED
+        if not self._planner.owns(vm):
+            return Reason.UNRECORDED
+        if self._connection.clock.now() < row.lease_until:
+            return None  # somebody may be at work on it
+        if row.is_older(tags) and tags.journal in {"", self._journal.id}:
+            return self._leftover(vm, row)
+        if tags.token != row.token:
+            return Reason.UNRECORDED
+        return self._same_generation(vm, row)
+
+    def _is_being_made(self, vm: VM, row: Row) -> bool:
+        return row.state == "INTENT" and self._planner.token(vm) == row.token
+
+    def _leftover(self, vm: VM, row: Row) -> Reason | None:
+        """A VM from before its row's generation, once that is settled and cannot be mistaken."""
+        if row.state in FINISHED:
+            return Reason.FINISHED
+        another = row.state == "LIVE" and row.vm_id not in {"", vm.id}
+        return Reason.OLDER if another else None
+
+    def _same_generation(self, vm: VM, row: Row) -> Reason | None:
+        if row.state in {"GONE", "ABANDONED"}:
+            return Reason.FINISHED
+        if row.state == "FAILED":
+            return Reason.FINISHED if vm.state is State.FAILED else None
+        return Reason.OLDER if row.state == "LIVE" and row.vm_id not in {"", vm.id} else None
+
+    def _seen_again(self, due: Sequence[Reaping]) -> list[Reaping]:
+        """Those that a second look shows unchanged: neither renewed, nor replaced, nor going."""
+        refs = [Ref(i.vm.name, i.vm.id, i.vm.tags.token if i.vm.tags else "") for i in due]
+        seen = self._connection.look_patiently(refs) if refs else []
+        going = {State.ABSENT, State.DELETING}
+        return [
+            item
+            for item, vm in zip(due, seen, strict=True)
+            if isinstance(vm, VM) and vm.tags == item.vm.tags and vm.state not in going
+        ]
+
+    def _delete(self, item: Reaping, row: Row) -> Reaping:
+        vm = item.vm
+        if not self._planner.owns(vm) or (row.present and row.vm_id != vm.id):
+            answer = self._delete_unrecorded(vm)  # the row is another VM's
+        elif self._reason(vm, row, self._connection.cloud_time()) is not item.reason:
+            return replace(item, due=False)  # the journal says otherwise by now
+        else:
+            uid = self._connection.place.uid(vm.name)
+            job = Job(self._idle, Ref(vm.name, vm.id), uid, row=row, vm=vm)
+            answer = self._submitter.delete([job])[job]
+        if isinstance(answer, Operation):
+            return replace(item, url=answer.to_url())
+        return replace(item, error=answer)
+
+    def _delete_unrecorded(self, vm: VM) -> Operation | Exception:
+        target = Target(vm, self._idle.params)
+        token = vm.tags.token if vm.tags else ""
+        handle = self._connection.send(Action.DEPROVISION, [target], [token], "release")[0]
+        if isinstance(handle, Exception):
+            return handle
+        job = Job(self._idle, Ref(vm.name, vm.id), "", vm=vm)
+        return self._planner.operation(Action.DEPROVISION, job, vm, handle, token[:16])

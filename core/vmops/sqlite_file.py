@@ -1,0 +1,211 @@
+"""A journal in an SQLite file: whose it is, on what disk, whether whole, and who may write."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from vmops.errors import JournalError
+
+try:
+    import fcntl
+except ImportError:  # Windows: SQLite's own locking has to do
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["SqliteFile"]
+
+_NETWORK: Final = frozenset(
+    {
+        *("9p", "afs", "beegfs", "ceph", "cifs", "coda", "glusterfs", "gpfs", "lustre", "ncpfs"),
+        *("nfs", "nfs4", "smb3", "smbfs", "fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs"),
+    }
+)
+"""File systems whose locks and shared memory SQLite's WAL cannot rely on (sqlite.org/wal.html)."""
+_HEADER: Final = struct.Struct(">16sH10xI")  # magic, page size, pages (sqlite.org/fileformat.html)
+_TURN: Final = (0.001, 0.02)  # seconds between two tries for the lock: at first, at most
+
+
+class SqliteFile:
+    """A journal's file, with a lock file beside it.
+
+    Args:
+        path: Where it is.
+        patience: Seconds for which a writer waits for its turn.
+
+    Raises:
+        JournalError: It is another user's, readable by others, cut off, or on a network disk.
+    """
+
+    def __init__(self, path: Path, patience: float) -> None:
+        """Make the folder and the lock file."""
+        self.path = path
+        self._patience = patience
+        _make_private(path.parent)
+        _refuse_network(path)
+        lock = path.with_name(path.name + ".lock")
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        self._lock: int | None = os.open(lock, flags, 0o600)
+
+    def open(self, prepare: Callable[[sa.Connection], object]) -> sa.Engine:
+        """Connections to the file; a new one appears under its name only when it is complete."""
+        with self._turn():
+            if not self.path.exists():
+                self._make(prepare)
+            _refuse_unfit(self.path)
+        return _engine(self.path)
+
+    def _make(self, prepare: Callable[[sa.Connection], object]) -> None:
+        fresh = self.path.with_name(self.path.name + ".new")
+        for left in self.path.parent.glob(fresh.name + "*"):  # by a process that was killed here
+            left.unlink()
+        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        engine = _engine(fresh)
+        with engine.connect() as connection:
+            _synchronous(connection, "FULL")
+            with connection.begin():
+                prepare(connection)
+        engine.dispose()  # the last connection's end moves the write-ahead log into the file
+        fresh.replace(self.path)
+        _sync_folder(self.path.parent)
+
+    @contextmanager
+    def writing(self, engine: sa.Engine, *, durable: bool) -> Iterator[sa.Connection]:
+        """A transaction in this process's turn; with `durable` it is on disk when it has ended."""
+        with self._turn(), engine.connect() as connection:
+            _synchronous(connection, "FULL" if durable else "NORMAL")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        # SQLite's own busy handler starves some of many writers; a flock taken first does not
+        if self._lock is None or fcntl is None:
+            yield
+            return
+        self._wait_for_turn(self._lock)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _wait_for_turn(self, lock: int) -> None:
+        pause, longest = _TURN
+        give_up = time.monotonic() + self._patience
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    raise JournalError(
+                        f"journal {self.path}: another process has been writing for"
+                        f" {self._patience:g} s; find it: fuser {self.path}.lock"
+                    ) from None
+                time.sleep(pause)
+                pause = min(pause * 2, longest)
+            else:
+                return
+
+    def close(self) -> None:
+        """Let go of the lock file."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _engine(path: Path) -> sa.Engine:
+    arguments = {"timeout": 30, "check_same_thread": False}
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args=arguments)
+    sa.event.listen(engine, "connect", _set_up)
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _set_up(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours: see _engine
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _synchronous(connection: sa.Connection, level: str) -> None:
+    # outside any transaction: SQLite ignores this pragma inside one
+    driver = connection.connection.driver_connection
+    driver.execute(f"PRAGMA synchronous={level}")  # type: ignore[union-attr]
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _refuse_network(path: Path) -> None:
+    kind = _file_system(path.parent.resolve())
+    if kind in _NETWORK:
+        raise JournalError(
+            f"journal {path}: it would be on a network file system ({kind}), whose locks cannot be"
+            " relied on; give a local path, or share a journal by postgresql://"
+        )
+
+
+def _file_system(folder: Path, mounts: str = "/proc/self/mounts") -> str:
+    """The type of the file system that holds a folder; empty where the machine does not say."""
+    try:
+        lines = Path(mounts).read_text().splitlines()
+    except OSError:
+        return ""
+    found: dict[Path, str] = {}  # of two mounts at one place the later one counts
+    for line in lines:
+        _, where, kind, *_ = line.split()
+        found[Path(where.encode().decode("unicode_escape"))] = kind
+    return next((found[place] for place in (folder, *folder.parents) if place in found), "")
+
+
+def _refuse_unfit(path: Path) -> None:
+    if path.is_symlink():
+        raise JournalError(f"journal {path} is a symbolic link; name the file itself")
+    info = path.stat()
+    if hasattr(os, "geteuid") and info.st_uid != os.geteuid():
+        raise JournalError(
+            f"journal {path} belongs to user id {info.st_uid}; give a path of your own"
+        )
+    if info.st_mode & 0o077 and os.name == "posix":
+        raise JournalError(f"journal {path} can be read by others; run: chmod 600 {path}")
+    if _is_cut_off(path, info.st_size):
+        raise JournalError(
+            f"journal {path} is cut off ({info.st_size} bytes) and was not touched: restore"
+            " it from a backup, or move it away to begin a new one; vmops reap --install-id then"
+            " finds the old one's VMs"
+        )
+
+
+def _is_cut_off(path: Path, size: int) -> bool:
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        return size == 0  # pages may be in the log; SQLite finds out
+    with path.open("rb") as file:
+        head = file.read(_HEADER.size)
+    if len(head) < _HEADER.size:
+        return True
+    magic, page_size, pages = _HEADER.unpack(head)
+    # 1 means 65536
+    whole: int = pages * (65536 if page_size == 1 else page_size)
+    return magic == b"SQLite format 3\0" and size < whole
