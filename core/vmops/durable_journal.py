@@ -105,10 +105,10 @@ class DurableJournal:
         members = tables.members(row.token) if row.batch else [row]
         whole = len(members) == max(row.batch, 1)
         if whole and row.digest == intent.digest:
-            others = [m for m in members if m.state == "INTENT" and m.uid != row.uid]
-            again = [self._taken(member, now, sent=now) for member in (row, *others)]
-            tables.put(again)
-            return again[0]
+            # members that are cancelled by now come to life again: they are taken over as well
+            again = {member.uid: self._taken(member, now, sent=now) for member in members}
+            tables.put(again.values())
+            return again[row.uid]
         if intent.settled and row.lease_until <= now:
             return None  # nothing came of it, and nothing can any more
         wait = max(row.lease_until - now, 0.0)

@@ -90,8 +90,9 @@ class Reaper:
         found = self._find(install_id, unrecorded=unrecorded)
         if not yes:
             return found
-        due = self._seen_again([item for item in found if item.due])
-        rows = self._rows([item.vm for item in due])
+        due = [item for item in found if item.due]
+        rows = self._rows([item.vm for item in due])  # whoever renews after this changes the row
+        due = self._seen_again(due)
         deleted = {id(item): self._delete(item, rows[item.vm.name]) for item in due}
         return [
             deleted.get(id(item), item) for item in found if not item.due or id(item) in deleted

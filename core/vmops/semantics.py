@@ -82,7 +82,8 @@ def judge(operation: Operation, vm: VM | None, now: float, horizon: float) -> Pr
         horizon: Seconds after the operation was sent within which a missing VM proves nothing.
     """
     settled = now - operation.at >= horizon
-    if vm is None and not settled:
+    tombstone = vm is not None and vm.state is State.ABSENT and vm.id != operation.vm_id
+    if (vm is None or tombstone) and not settled:  # nothing, or what had the name before
         return Pending()
     if vm is None or (vm.id and operation.vm_id and vm.id != operation.vm_id):
         vm = VM(operation.vm, State.ABSENT)  # another VM that took over the name is not ours

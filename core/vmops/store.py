@@ -168,7 +168,7 @@ def translated(place: str) -> Iterator[None]:
 
 _MEND: Final = "mend it, or name another by VMOPS_JOURNAL"
 _RESTORE: Final = (
-    "it is damaged and was left as it is: restore it from a backup, or move it away (or name another"
+    "it is damaged and was not touched: restore it from a backup, or move it away (or name another"
     " by VMOPS_JOURNAL) to begin a new one; vmops reap --install-id then finds the old one's VMs"
 )
 _ADVICE: Final = {
