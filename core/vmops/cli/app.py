@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vmops.cli import catalog, demo, doctor, looks, ssh, verbs
+from vmops.cli import catalog, demo, doctor, housekeeping, looks, ssh, verbs
 
 __all__ = ["app"]
 
@@ -52,5 +52,5 @@ def _root(
     pass
 
 
-for _group in (verbs, looks, ssh, catalog, doctor, demo):
+for _group in (verbs, looks, housekeeping, ssh, catalog, doctor, demo):
     _group.add_to(app)

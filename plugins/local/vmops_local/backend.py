@@ -187,8 +187,12 @@ class LocalBackend(Backend[LocalSettings, LocalParams]):
 
     def deprovision(self, vm: Target[LocalParams], token: str) -> Handle:  # noqa: ARG002
         """End the VM and remove its files."""
-        self._machines.delete(vm.name)
+        self._machines.delete(vm.name, vm.id)
         return {}
+
+    def retag(self, vm: VM, tags: Tags) -> None:
+        """Write the tags into the VM's record."""
+        self._machines.retag(vm.name, tags.to_dict())
 
     def _writer(self, name: str, params: LocalParams) -> Any:  # noqa: ANN401  (Plan's callable)
         """What writes the guest's files; all that can fail for lack of something is done now."""

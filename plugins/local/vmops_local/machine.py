@@ -178,11 +178,19 @@ class Machines:
             )
             self._press(name)
 
-    def delete(self, name: str) -> None:
-        """End the VM and remove all that is its own; one that is absent is no error."""
+    def retag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Replace a VM's tags."""
+        with self._lock(name):
+            write_record(self._folder(name), replace(self._record(name), tags=dict(tags)))
+
+    def delete(self, name: str, identity: str | None = None) -> None:
+        """End the VM and remove all that is its own; one that is gone is no error.
+
+        With its UUID, a VM that took over the name since is left alone: a request may come late.
+        """
         with self._lock(name):
             record = read_record(self._folder(name))
-            if record is not None:
+            if record is not None and identity in {None, record.uuid}:
                 self._remove(name, record.uuid)
 
     def _folder(self, name: str) -> Path:

@@ -126,6 +126,10 @@ class SimBackend(Backend[SimSettings, SimParams]):
         """One delete call."""
         return _only(self._act("deprovision", [vm]))
 
+    def retag(self, vm: VM, tags: Tags) -> None:
+        """One call that replaces the VM's tags."""
+        self.cloud.retag(vm.id, tags.to_dict())
+
     def restart_phases(self, vm: Target[SimParams]) -> int:
         """2 for a power cycle."""
         return 2 if vm.params.restart_mode == "power-cycle" else 1

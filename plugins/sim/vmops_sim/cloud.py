@@ -135,6 +135,14 @@ class SimCloud:
         with self._call(action) as (world, fault):
             return [self._act_on(world, action, id_, fault, keep=keep) for id_ in ids]
 
+    def retag(self, id_: str, tags: Mapping[str, str]) -> None:
+        """Replace the tags of a VM."""
+        with self._call("retag") as (world, _):
+            machine = world.machines.get(id_)
+            if machine is None or machine.state == "absent":
+                raise SimError("VMNotFound", f"there is no VM {id_!r}")
+            machine.tags = dict(tags)
+
     def describe(
         self, ids: Iterable[str] | None, names: Iterable[str], tag: str = ""
     ) -> list[Machine]:
