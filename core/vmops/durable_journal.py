@@ -62,36 +62,37 @@ class DurableJournal:
         """A digest keyed by the install id, so that a short secret cannot be guessed from it."""
         return hmac.new(self.owner.encode(), canonical(request), hashlib.sha256).hexdigest()
 
-    def members(self, row: Row) -> list[Row]:
-        """All rows of the batch that this row was created in, in order."""
-        with self._store.reading() as tables:
-            return tables.members(row.token)
-
     def intend_creates(
         self, intents: Sequence[Intent], now: float, *, together: bool
-    ) -> list[Row | Exception]:
+    ) -> list[list[Row] | Exception]:
         """Make creates durable in one fsynced commit; see `Journal`."""
         with self._store.writing(durable=True) as tables:
             current = tables.rows([intent.row.uid for intent in intents])
             rows = [current.get(i.row.uid) or Row(i.row.uid) for i in intents]
+            batches: dict[str, list[Row]] = {}
             answers = [
-                self._verdict(tables, intent, row, now)
+                self._verdict(tables, intent, row, now, batches)
                 for intent, row in zip(intents, rows, strict=True)
             ]
             fresh = [i for i, answer in zip(intents, answers, strict=True) if answer is None]
-            made = iter(self._new_generations(tables, fresh, now, together=together))
-            answers = [next(made) if answer is None else answer for answer in answers]
-            tables.put([answer for answer in answers if isinstance(answer, Row)])
-            return answers  # type: ignore[return-value]  # none of them is None any more
+            new = self._new_generations(tables, fresh, now, together=together)
+            tables.put(new)
+            made = iter(new)
+            return [[next(made)] if answer is None else answer for answer in answers]
 
     def _verdict(
-        self, tables: Tables, intent: Intent, row: Row, now: float
-    ) -> Row | Exception | None:
-        """The intent to repeat, why there can be none, or None for a new generation."""
+        self,
+        tables: Tables,
+        intent: Intent,
+        row: Row,
+        now: float,
+        batches: dict[str, list[Row]],
+    ) -> list[Row] | Exception | None:
+        """The intents to repeat, why there can be none, or None for a new generation."""
         if _fenced(row, intent.row):
             return Stale()
         if row.state == "INTENT":
-            return self._repeated(tables, intent, row, now)
+            return self._repeated(tables, intent, row, now, batches)
         if row.unsure and row.lease_until > now:
             return Conflict(
                 f"VM {intent.vm!r}: a request about its predecessor may still arrive",
@@ -100,15 +101,22 @@ class DurableJournal:
         return None
 
     def _repeated(
-        self, tables: Tables, intent: Intent, row: Row, now: float
-    ) -> Row | Exception | None:
+        self,
+        tables: Tables,
+        intent: Intent,
+        row: Row,
+        now: float,
+        batches: dict[str, list[Row]],
+    ) -> list[Row] | Exception | None:
+        if row.token in batches and row.digest == intent.digest:
+            return batches[row.token]  # taken over with another member
         members = tables.members(row.token) if row.batch else [row]
         whole = len(members) == max(row.batch, 1)
         if whole and row.digest == intent.digest:
             # members that are cancelled by now come to life again: they are taken over as well
-            again = {member.uid: self._taken(member, now, sent=now) for member in members}
-            tables.put(again.values())
-            return again[row.uid]
+            batches[row.token] = [self._taken(member, now, sent=now) for member in members]
+            tables.put(batches[row.token])
+            return batches[row.token]
         if intent.settled and row.lease_until <= now:
             return None  # nothing came of it, and nothing can any more
         wait = max(row.lease_until - now, 0.0)

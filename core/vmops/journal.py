@@ -41,15 +41,12 @@ class Journal(Protocol):
 
     def intend_creates(
         self, intents: Sequence[Intent], now: float, *, together: bool
-    ) -> list[Row | Exception]:
-        """Make creates durable: rows with their tokens, or `Stale` or Conflict. One fsync.
+    ) -> list[list[Row] | Exception]:
+        """Make creates durable: for each its row, or `Stale` or Conflict. One fsync.
 
-        With `together` the new ones become one record: one token, members in order.
+        With `together` the new ones become one record: one token, members in order. An intent that
+        is repeated comes with all members of its batch, in order: it is sent again whole.
         """
-        ...
-
-    def members(self, row: Row) -> list[Row]:
-        """All rows of the batch that this row was created in, in order."""
         ...
 
     def intend_deletes(self, intents: Sequence[Intent], now: float) -> list[Row | Exception]:
@@ -133,27 +130,25 @@ class NoJournal:
 
     def intend_creates(
         self, intents: Sequence[Intent], now: float, *, together: bool
-    ) -> list[Row | Exception]:
+    ) -> list[list[Row] | Exception]:
         """Rows with random tokens, one for all if they are made together."""
         shared = secrets.token_hex(16)
         return [
-            Row(
-                uid=intent.row.uid,
-                generation=0,
-                state="INTENT",
-                token=shared if together else secrets.token_hex(16),
-                digest=intent.digest,
-                vm=intent.vm,
-                sent=now,
-                expires=intent.expires,
-                lease_until=float("inf"),
-            )
+            [
+                Row(
+                    uid=intent.row.uid,
+                    generation=0,
+                    state="INTENT",
+                    token=shared if together else secrets.token_hex(16),
+                    digest=intent.digest,
+                    vm=intent.vm,
+                    sent=now,
+                    expires=intent.expires,
+                    lease_until=float("inf"),
+                )
+            ]
             for intent in intents
         ]
-
-    def members(self, row: Row) -> list[Row]:
-        """The row alone: no batch is remembered."""
-        return [row]
 
     def intend_deletes(self, intents: Sequence[Intent], now: float) -> list[Row | Exception]:
         """Rows with random tokens."""

@@ -36,6 +36,7 @@ class Job:
     ref: Ref
     uid: str
     row: Row = UNKNOWN
+    batch: Sequence[Row] = ()
     vm: VM | None = None
     verb: Action | None = None
     answer: Answer | None = None

@@ -185,13 +185,14 @@ class Submitter:
 
     def _make_durable(self, verb: Action, jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception]]:
         """Write the intents; the jobs that may not be sent, and why."""
-        for job, row in zip(jobs, self._intend(verb, jobs), strict=True):
-            if isinstance(row, Exception):
-                yield job, row
+        for job, rows in zip(jobs, self._intend(verb, jobs), strict=True):
+            if isinstance(rows, Exception):
+                yield job, rows
             else:
-                job.row = row
+                job.batch = rows
+                job.row = next(row for row in rows if row.uid in {job.uid, ""})
 
-    def _intend(self, verb: Action, jobs: Sequence[Job]) -> Sequence[Row | Exception]:
+    def _intend(self, verb: Action, jobs: Sequence[Job]) -> Sequence[list[Row] | Exception]:
         now = self._connection.clock.now()
         place = self._connection.place.to_text()
         if verb is Action.PROVISION:
@@ -218,7 +219,8 @@ class Submitter:
             )
             for job in jobs
         ]
-        return self._journal.intend_deletes(intents, now)
+        rows = self._journal.intend_deletes(intents, now)
+        return [row if isinstance(row, Exception) else [row] for row in rows]
 
     def _calls(self, verb: Action, jobs: list[Job]) -> Iterable[list[Job]]:
         """The jobs as they leave: creates with one token are one call, and are never split."""
@@ -235,12 +237,12 @@ class Submitter:
     def _whole_batch(self, jobs: list[Job]) -> list[Job]:
         """The jobs with all other members of their batch: it is re-sent whole, in its order."""
         first = jobs[0]
-        if first.row.batch <= len(jobs):
+        if len(first.batch) <= len(jobs):
             return jobs
         present = {job.uid: job for job in jobs}
         return [
             present.get(row.uid) or replace(first, ref=Ref(row.vm), uid=row.uid, row=row, vm=None)
-            for row in self._journal.members(first.row)
+            for row in first.batch
         ]
 
     def _token(self, verb: Action, job: Job) -> str:

@@ -304,7 +304,7 @@ def test_a_batch_is_one_token_and_is_sent_again_whole(tmp_path: Path) -> None:
 def test_an_answer_written_meanwhile_makes_an_intent_stale(tmp_path: Path) -> None:
     """Who read the row before another's answer came in must look again: or there were two VMs."""
     journal = DurableJournal(SqlStore(tmp_path / "s" / "journal.db"))
-    (row,) = journal.intend_creates([Intent(Row("u"), "a", digest="d")], 1.0, together=False)
+    ((row,),) = journal.intend_creates([Intent(Row("u"), "a", digest="d")], 1.0, together=False)
     assert isinstance(row, Row)
     late = journal.rows(["u"])["u"]
     operation = Operation("memory", "a", Action.PROVISION, id="1", at=1.0)
