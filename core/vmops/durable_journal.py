@@ -246,12 +246,14 @@ class DurableJournal:
         with self._store.writing() as tables:
             _change(tables, list(rows), {"INTENT", "DELETING"}, refuse)
 
-    def gone(self, rows: Iterable[Row], state: str = "GONE") -> None:
-        """The cloud proved that these VMs do not exist (any more), or never will: FINISHED."""
+    def gone(self, rows: Iterable[Row], state: str = "GONE", *, settled: bool) -> None:
+        """The cloud proved that these VMs do not exist (any more); see `Journal`."""
+
+        def finish(row: Row) -> Row:
+            return replace(row, state=state, unsure=row.unsure and not settled)
+
         with self._store.writing() as tables:
-            _change(
-                tables, list(rows), {*UNFINISHED, "LIVE"}, lambda row: replace(row, state=state)
-            )
+            _change(tables, list(rows), {*UNFINISHED, "LIVE"}, finish)
 
     def live(self, row: Row, vm_id: str) -> None:
         """The cloud was seen to hold the VM that this create asked for."""

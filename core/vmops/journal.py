@@ -69,8 +69,11 @@ class Journal(Protocol):
         """The cloud refused these creates or deletions for certain."""
         ...
 
-    def gone(self, rows: Iterable[Row], state: str = "GONE") -> None:
-        """The cloud proved that these VMs do not exist (any more), or never will."""
+    def gone(self, rows: Iterable[Row], state: str = "GONE", *, settled: bool) -> None:
+        """The cloud proved that these VMs do not exist (any more), or never will.
+
+        With `settled`, their last requests are so long ago that none of them can arrive any more.
+        """
         ...
 
     def live(self, row: Row, vm_id: str) -> None:
@@ -179,7 +182,7 @@ class NoJournal:
     def refused(self, rows: Iterable[Row]) -> None:
         """Forget."""
 
-    def gone(self, rows: Iterable[Row], state: str = "GONE") -> None:
+    def gone(self, rows: Iterable[Row], state: str = "GONE", *, settled: bool) -> None:
         """Forget."""
 
     def live(self, row: Row, vm_id: str) -> None:

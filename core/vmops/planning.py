@@ -139,7 +139,7 @@ class Planner:
             return None
         if decision is Decision.DONE:
             if vm.state is State.ABSENT and job.row.state not in FINISHED:
-                self._journal.gone([job.row])
+                self._journal.gone([job.row], settled=job.unseen)
             return vm
         if decision is Decision.JOIN:
             return self._joined(action, job, vm)

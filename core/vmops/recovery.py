@@ -147,7 +147,7 @@ class Recoverer:
         if vm is None or state in {State.ABSENT, State.FAILED}:
             never_seen = vm is None and row.state == "INTENT"
             found = Found.ABANDONED if never_seen else Found.FAILED
-            self._journal.gone([row], found.value.upper())
+            self._journal.gone([row], found.value.upper(), settled=vm is None)
             return self._report(row, found, error=vm.error if vm is not None else None)
         if state is State.STARTING:
             return self._starting(row, vm)
@@ -164,7 +164,7 @@ class Recoverer:
 
     def _deletion(self, row: Row, vm: VM | None, state: State | None) -> Recovery:
         if state is State.ABSENT:
-            self._journal.gone([row])
+            self._journal.gone([row], settled=vm is None)
             return self._report(row, Found.GONE)
         if state is None or vm is None or state is State.DELETING:
             return self._waiting(row)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -28,7 +29,8 @@ _NETWORK: Final = frozenset(
     }
 )
 """File systems whose locks and shared memory SQLite's WAL cannot rely on (sqlite.org/wal.html)."""
-_HEADER: Final = struct.Struct(">16sH10xI")  # magic, page size, pages (sqlite.org/fileformat.html)
+_HEADER: Final = struct.Struct(">16sHB9xI")
+"""Magic, page size, write version (2 is WAL), pages: sqlite.org/fileformat.html."""
 _TURN: Final = (0.001, 0.02)  # seconds between two tries for the lock: at first, at most
 
 
@@ -195,6 +197,21 @@ def _refuse_unfit(path: Path) -> None:
             " it from a backup, or move it away to begin a new one; vmops reap --install-id then"
             " finds the old one's VMs"
         )
+    if _is_something_else(path):
+        raise JournalError(f"journal {path}: this is no journal of vmops; name another file")
+
+
+def _is_something_else(path: Path) -> bool:
+    """Whether it is a database of another program; opening it for writing would change it."""
+    with path.open("rb") as file:
+        _, _, version, _ = _HEADER.unpack(file.read(_HEADER.size))
+    if version != 1:  # a journal is in WAL mode, unless some tool wrote a copy of it
+        return False
+    engine = sa.create_engine(f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true")
+    with engine.connect() as connection:
+        names = sa.inspect(connection).get_table_names()
+    engine.dispose()
+    return not {"meta", "vms"} <= set(names)
 
 
 def _is_cut_off(path: Path, size: int) -> bool:
@@ -205,7 +222,7 @@ def _is_cut_off(path: Path, size: int) -> bool:
         head = file.read(_HEADER.size)
     if len(head) < _HEADER.size:
         return True
-    magic, page_size, pages = _HEADER.unpack(head)
+    magic, page_size, _, pages = _HEADER.unpack(head)
     # 1 means 65536
     whole: int = pages * (65536 if page_size == 1 else page_size)
     return magic == b"SQLite format 3\0" and size < whole

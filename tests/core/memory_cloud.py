@@ -71,6 +71,7 @@ class World:
     clock: VirtualClock = field(default_factory=VirtualClock)
     account: str = "acct"
     delay: float = 10.0
+    clock_ahead: float = 0.0
     lag: float = 0.0
     machines: dict[str, Machine] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
@@ -204,6 +205,13 @@ class MemoryCloud(Backend[MemorySettings, MemoryParams]):
 
     def deprovision(self, vm: Target[MemoryParams], token: str) -> Handle:
         return self._move("deprovision", vm, None, State.DELETING)
+
+    def retag(self, vm: VM, tags: Tags) -> None:
+        self.world.enter("retag")
+        self._find(Target(vm, MemoryParams())).tags = tags
+
+    def cloud_time(self) -> float:
+        return self.world.clock.now() + self.world.clock_ahead
 
     def explain(self, error: Exception) -> Fault | None:
         if isinstance(error, MemoryError_):
