@@ -67,17 +67,20 @@ class DurableJournal:
     ) -> list[list[Row] | Exception]:
         """Make creates durable in one fsynced commit; see `Journal`."""
         with self._store.writing(durable=True) as tables:
-            current = tables.rows([intent.row.uid for intent in intents])
-            rows = [current.get(i.row.uid) or Row(i.row.uid) for i in intents]
             batches: dict[str, list[Row]] = {}
-            answers = [
-                self._verdict(tables, intent, row, now, batches)
-                for intent, row in zip(intents, rows, strict=True)
-            ]
-            fresh = [i for i, answer in zip(intents, answers, strict=True) if answer is None]
+            verdicts: dict[int, list[Row] | Exception | None] = {}
+            # repeats first: a batch that is sent again fences its cancelled members off
+            for repeats in (True, False):
+                some = [i for i in intents if (i.row.state == "INTENT") is repeats]
+                current = tables.rows([intent.row.uid for intent in some])
+                for intent in some:
+                    row = current.get(intent.row.uid) or Row(intent.row.uid)
+                    verdicts[id(intent)] = self._verdict(tables, intent, row, now, batches)
+            fresh = [intent for intent in intents if verdicts[id(intent)] is None]
             new = self._new_generations(tables, fresh, now, together=together)
             tables.put(new)
             made = iter(new)
+            answers = [verdicts[id(intent)] for intent in intents]
             return [[next(made)] if answer is None else answer for answer in answers]
 
     def _verdict(

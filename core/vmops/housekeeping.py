@@ -79,11 +79,15 @@ class Housekeeping:
         going = Conflict(f"VM {vm.name!r} is being deleted; it cannot be renewed any more")
         if row.state == "DELETING":
             raise going
+        if not row.present or row.token != vm.tags.token:
+            raise Conflict(
+                f"VM {vm.name!r} is not held by the journal; it is left as it is",
+                hint="vm_provision takes it up again",
+            )
         expires = int(connection.cloud_time() + ttl)
         connection.retag(vm, replace(vm.tags, expires=expires))
         try:
-            if row.present:
-                journal.renewed(row, expires)
+            journal.renewed(row, expires)
         except Stale:
             raise going from None
         return expires

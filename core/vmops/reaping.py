@@ -19,7 +19,7 @@ from vmops.operation import Action, Operation
 from vmops.planning import Job, Planner
 from vmops.records import FINISHED, Row
 from vmops.submission import Submitter
-from vmops.vm import VM, Ref, State
+from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Reaper", "Reaping", "Reason"]
 
@@ -131,7 +131,7 @@ class Reaper:
     def _reason(self, vm: VM, row: Row, cloud_now: float) -> Reason | None:
         assert vm.tags is not None  # noqa: S101  (the caller saw to it)
         tags = vm.tags
-        if 0 < tags.expires <= cloud_now and not self._is_being_made(vm, row):
+        if 0 < self._expiry(tags, row) <= cloud_now and not self._is_being_made(vm, row):
             return Reason.EXPIRED
         if not self._planner.owns(vm):
             return Reason.UNRECORDED
@@ -142,6 +142,13 @@ class Reaper:
         if tags.token != row.token:
             return Reason.UNRECORDED
         return self._same_generation(vm, row)
+
+    @staticmethod
+    def _expiry(tags: Tags, row: Row) -> int:
+        """When its time is up; a cloud may still show the tag from before a renewal."""
+        if not (row.present and row.token == tags.token):
+            return tags.expires
+        return max(tags.expires, row.expires) if row.expires else 0
 
     def _is_being_made(self, vm: VM, row: Row) -> bool:
         return row.state == "INTENT" and self._planner.token(vm) == row.token
