@@ -222,6 +222,12 @@ class DurableJournal:
             tables.put(claimed)
             return claimed
 
+    def leased(self, place: str, now: float) -> list[Row]:
+        """The unfinished rows of a place that somebody is at work on, as far as their lease says."""
+        with self._store.reading() as tables:
+            rows = tables.unfinished(place, float("inf"))
+        return [row for row in rows if row.lease_until > now]
+
     def accepted(self, pairs: Iterable[tuple[Row, Operation]]) -> None:
         """The cloud accepted these creates and deletions as these operations."""
         pairs = list(pairs)

@@ -61,6 +61,10 @@ class Journal(Protocol):
         """The unfinished rows of a place whose lease has ended, now in our hands."""
         ...
 
+    def leased(self, place: str, now: float) -> list[Row]:
+        """The unfinished rows of a place that somebody is at work on, as far as their lease says."""
+        ...
+
     def accepted(self, pairs: Iterable[tuple[Row, Operation]]) -> None:
         """The cloud accepted these creates and deletions as these operations."""
         ...
@@ -173,6 +177,10 @@ class NoJournal:
         return list(rows)
 
     def claim(self, place: str, now: float) -> list[Row]:  # noqa: ARG002
+        """Nothing is unfinished."""
+        return []
+
+    def leased(self, place: str, now: float) -> list[Row]:  # noqa: ARG002
         """Nothing is unfinished."""
         return []
 

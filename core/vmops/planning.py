@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vmops.backend import Target
 from vmops.binding import Bound
 from vmops.connection import Connection
-from vmops.errors import CloudError, Conflict, NotFound, NotSupported, TransientError
+from vmops.errors import CloudError, Conflict, JournalError, NotFound, NotSupported, TransientError
 from vmops.journal import Journal
 from vmops.operation import Action, Handle, Operation
 from vmops.records import FINISHED, UNKNOWN, Row, Stale
@@ -17,6 +18,8 @@ from vmops.semantics import POWER_CYCLE, UNSEEN, Decision, boot_id, decide
 from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Answer", "Job", "Planner"]
+
+_log = logging.getLogger("vmops")
 
 _HINTS = {
     (NotFound, State.ABSENT): "vm_provision makes it",
@@ -80,11 +83,11 @@ class Planner:
             self._where = self._connection.place.uid("")
         return self._where + (ref.name or ref.id)
 
-    def look(self, jobs: Sequence[Job]) -> None:
+    def look(self, action: Action, jobs: Sequence[Job]) -> None:
         """Fill in what journal and cloud say of each job's VM."""
         self._find_names([job for job in jobs if not job.ref.name])
         # the journal first: a row that changes after this makes the intent Stale, never a duplicate
-        rows = self._journal.rows([job.uid for job in jobs])
+        rows = self._rows(action, [job.uid for job in jobs])
         for job in jobs:
             job.row = rows[job.uid]
         refs = [replace(job.ref, token=job.row.token) for job in jobs]
@@ -95,6 +98,16 @@ class Planner:
         for job, vm in zip(jobs, seen, strict=True):
             job.answer = vm if isinstance(vm, Exception) else None
             job.vm = vm if isinstance(vm, VM) else None
+
+    def _rows(self, action: Action, uids: Sequence[str]) -> Mapping[str, Row]:
+        try:
+            return self._journal.rows(uids)
+        except JournalError as exc:
+            # a restart may need the journal for its second phase, the others for their intent
+            if action not in {Action.START, Action.STOP}:
+                raise
+            _log.warning("%s goes on without the journal: %s", action, exc)
+            return dict.fromkeys(uids, UNKNOWN)
 
     def _find_names(self, jobs: Sequence[Job]) -> None:
         """The journal knows VMs by name: ask the cloud for the names of those given by id."""
@@ -155,6 +168,8 @@ class Planner:
         row = job.row
         if job.unseen or vm.state in {State.ABSENT, State.DELETING} or not self.owns(vm):
             return
+        if not row.uid:
+            return  # there is no journal, or it cannot be read now
         assert vm.tags is not None  # noqa: S101  (it is ours)
         if row.state in FINISHED or vm.tags.token != row.token:
             self._journal.adopt(row, vm, self._connection.place.to_text())

@@ -119,11 +119,13 @@ class Recoverer:
         return recovered
 
     def _rows(self) -> list[Recovery]:
-        rows = self._journal.claim(self._connection.place.to_text(), self._connection.clock.now())
+        place, now = self._connection.place.to_text(), self._connection.clock.now()
+        left = [self._waiting(row) for row in self._journal.leased(place, now)]
+        rows = self._journal.claim(place, now)
         if not rows:
-            return []
+            return left
         seen = self._connection.look_patiently([Ref(r.vm, r.vm_id, r.token) for r in rows])
-        return [self._row(row, vm) for row, vm in zip(rows, seen, strict=True)]
+        return left + [self._row(row, vm) for row, vm in zip(rows, seen, strict=True)]
 
     def _row(self, row: Row, vm: VM | Exception | None) -> Recovery:
         if isinstance(vm, Exception):

@@ -67,7 +67,7 @@ class Submitter:
         jobs = [self._planner.job(action, bound) for bound in bounds]
         waiting = jobs
         for attempt in range(_ATTEMPTS):
-            self._planner.look(waiting)
+            self._planner.look(action, waiting)
             ready, later = self._planner.plan(action, waiting)
             later += self._send(action, ready, last=attempt == _ATTEMPTS - 1)
             if not later:
@@ -322,7 +322,7 @@ class Submitter:
         vm = seen or VM(operation.vm, State.ABSENT)
         if vm.state is not State.STOPPED:
             return operation.next_phase(_without_handle(operation))
-        named = vm.operation == operation.id or self._journal.names(operation)
+        named = vm.operation == operation.id or self._names(operation)
         if not (self._planner.owns(vm) and named):
             raise Unavailable(
                 f"VM {vm.name!r} has stopped for its restart, but it is not this install's, or"
@@ -334,6 +334,13 @@ class Submitter:
         if isinstance(handle, Exception):
             raise handle
         return operation.next_phase({**_without_handle(operation), **handle})
+
+    def _names(self, operation: Operation) -> bool:
+        try:
+            return self._journal.names(operation)
+        except JournalError as exc:
+            _log.warning("the journal cannot be asked about a restart: %s", exc)
+            return False
 
 
 def _without_handle(operation: Operation) -> Handle:

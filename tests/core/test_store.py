@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -52,14 +53,14 @@ def scribble(file: Path) -> None:
 def other_application(file: Path) -> None:
     """Be some other program's database."""
     file.unlink()
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("create table meta (key text, value text)")
     file.chmod(0o600)
 
 
 def newer(file: Path) -> None:
     """Come from the future."""
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("update meta set value = '99' where key = 'schema'")
 
 

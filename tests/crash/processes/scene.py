@@ -149,6 +149,11 @@ def _overlaps(scene: Scene) -> int:
     return overlaps
 
 
+def made(scene: Scene) -> int:
+    """How many VMs the simulated cloud made, as far as it remembers."""
+    return len(json.loads((scene.cloud / "default.json").read_text())["machines"])
+
+
 def _stray_processes(scene: Scene, alive: list[VM]) -> int:
     """How many QEMU processes of the scene belong to no VM."""
     if scene.backend != "local":

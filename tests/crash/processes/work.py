@@ -5,15 +5,18 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from processes.scene import Audit, Scene, audit, later
+from processes.scene import Audit, Scene, audit, later, made
 from vmops import Status, VMOps
+from vmops.durable_journal import DurableJournal
 
 VM: Final = {"vmName": "web-1"}
 _LATER: Final = 600.0
@@ -102,6 +105,17 @@ def _go(pipe: Connection) -> None:
     pipe.recv()
 
 
+def die_after_the_call(_: Connection, scene: Scene, verb: str) -> None:
+    """Carry out a verb, and die before its answer is written down."""
+
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    DurableJournal.accepted = die  # type: ignore[method-assign]
+    with scene.open() as ops:
+        ACTS[verb](ops)
+
+
 def recover(pipe: Connection, scene: Scene, verb: str, repeat: bool) -> None:
     """Recover as a new process would when leases are over, or repeat the verb; then look."""
     with scene.open() as ops:
@@ -120,6 +134,13 @@ def settle(scene: Scene, ops: VMOps) -> Audit:
                 return audit(scene, ops)
         time.sleep(0.02 if scene.backend == "sim" else 0.5)
     return audit(scene, ops)
+
+
+def look(pipe: Connection, scene: Scene) -> None:
+    """Settle what a storm left, over a cloud that loses no answers any more."""
+    calm = replace(scene, settings={k: v for k, v in scene.settings.items() if k != "lostAnswers"})
+    with calm.open() as ops:
+        pipe.send((settle(calm, ops), made(calm)))
 
 
 def storm(scene: Scene, names: int, seed: int) -> None:
