@@ -223,7 +223,7 @@ class DurableJournal:
             return claimed
 
     def leased(self, place: str, now: float) -> list[Row]:
-        """The unfinished rows of a place that somebody is at work on, as far as their lease says."""
+        """The unfinished rows of a place that somebody is at work on, by their lease."""
         with self._store.reading() as tables:
             rows = tables.unfinished(place, float("inf"))
         return [row for row in rows if row.lease_until > now]

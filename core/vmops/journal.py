@@ -62,7 +62,7 @@ class Journal(Protocol):
         ...
 
     def leased(self, place: str, now: float) -> list[Row]:
-        """The unfinished rows of a place that somebody is at work on, as far as their lease says."""
+        """The unfinished rows of a place that somebody is at work on, by their lease."""
         ...
 
     def accepted(self, pairs: Iterable[tuple[Row, Operation]]) -> None:
