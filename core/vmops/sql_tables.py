@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -42,9 +43,9 @@ vms = sa.Table(
     sa.Column("expires", sa.BigInteger, nullable=False, default=0),
     sa.Column("lease_owner", sa.String(64), nullable=False, default=""),
     sa.Column("lease_until", sa.Double, nullable=False, default=0.0),
-    sa.Column("place", sa.String(500), nullable=False, server_default="", index=True),
+    sa.Column("place", sa.String(500), nullable=False, server_default=""),
     sa.Column("unsure", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Index("ix_vms_due", "state", "lease_until"),
+    sa.Index("ix_vms_due", "place", "state", "lease_until"),
 )
 operations = sa.Table(
     "operations",
@@ -72,6 +73,19 @@ _VARIABLES: Final = 500  # in one query: SQLite takes a limited number
 _COLUMNS: Final = [vms.c[name] for name in Row.__slots__]
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
+# The statements of every intent are put together once: that takes longer than running them.
+_ROWS: Final = sa.select(*_COLUMNS).where(vms.c.uid.in_(sa.bindparam("uids", expanding=True)))
+_IS_SEQUENCE: Final = meta.c.key == "sequence"
+_SEQUENCE: Final = sa.select(meta.c.value).where(_IS_SEQUENCE)
+_SET_SEQUENCE: Final = sa.update(meta).where(_IS_SEQUENCE)
+
+
+@cache
+def _upsert(dialect: str) -> Any:  # noqa: ANN401  (the dialects' inserts have no common type)
+    insert = _INSERTS[dialect](vms)
+    replaced = {column.name: insert.excluded[column.name] for column in vms.c}
+    return insert.on_conflict_do_update(index_elements=["uid"], set_=replaced)
+
 
 class SqlTables:
     """The tables within one transaction; see `vmops.records.Tables`.
@@ -88,8 +102,9 @@ class SqlTables:
         """The rows of these VMs, those that exist."""
         found: dict[str, Row] = {}
         for start in range(0, len(uids), _VARIABLES):
-            some = vms.c.uid.in_(uids[start : start + _VARIABLES])
-            found.update((row.uid, row) for row in self._select(some))
+            some = {"uids": uids[start : start + _VARIABLES]}
+            rows = (Row(*row) for row in self.connection.execute(_ROWS, some))
+            found.update((row.uid, row) for row in rows)
         return found
 
     def members(self, token: str) -> list[Row]:
@@ -121,12 +136,8 @@ class SqlTables:
     def put(self, rows: Iterable[Row]) -> None:
         """Insert these rows, or replace those of the same uid."""
         values = [_values(row) for row in rows]
-        if not values:
-            return
-        insert = _INSERTS[self.connection.dialect.name](vms)
-        replaced = {name: insert.excluded[name] for name in values[0] if name != "uid"}
-        statement = insert.on_conflict_do_update(index_elements=["uid"], set_=replaced)
-        self.connection.execute(statement, values)
+        if values:
+            self.connection.execute(_upsert(self.connection.dialect.name), values)
 
     def take_sequence(self, count: int) -> int:
         """The first of `count` numbers that are greater than all before them."""
@@ -137,8 +148,7 @@ class SqlTables:
 
     def sequence(self) -> int:
         """The last number taken."""
-        query = sa.select(meta.c.value).where(meta.c.key == "sequence")
-        return int(self.connection.execute(query).scalar_one())
+        return int(self.connection.execute(_SEQUENCE).scalar_one())
 
     def raise_sequence(self, floor: int) -> None:
         """Let no number up to `floor` be taken any more."""
@@ -146,8 +156,7 @@ class SqlTables:
             self._set_sequence(floor)
 
     def _set_sequence(self, value: int) -> None:
-        where = meta.c.key == "sequence"
-        self.connection.execute(sa.update(meta).where(where).values(value=str(value)))
+        self.connection.execute(_SET_SEQUENCE, {"value": str(value)})
 
     def log(self, asked: Sequence[tuple[str, Operation]]) -> None:
         """Append operations, by uid, as the last thing asked of their VMs."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-import time
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,8 @@ import sqlalchemy as sa
 
 from vmops.errors import JournalError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows: SQLite's own locking has to do
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["SqliteFile"]
 
@@ -31,7 +30,6 @@ _NETWORK: Final = frozenset(
 """File systems whose locks and shared memory SQLite's WAL cannot rely on (sqlite.org/wal.html)."""
 _HEADER: Final = struct.Struct(">16sHB9xI")
 """Magic, page size, write version (2 is WAL), pages: sqlite.org/fileformat.html."""
-_TURN: Final = (0.001, 0.02)  # seconds between two tries for the lock: at first, at most
 
 
 class SqliteFile:
@@ -46,14 +44,12 @@ class SqliteFile:
     """
 
     def __init__(self, path: Path, patience: float) -> None:
-        """Make the folder and the lock file."""
+        """Make the folder."""
         self.path = path
         self._patience = patience
         _make_private(path.parent)
         _refuse_network(path)
-        lock = path.with_name(path.name + ".lock")
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        self._lock: int | None = os.open(lock, flags, 0o600)
+        self._lock = path.with_name(path.name + ".lock")
 
     def open(self, prepare: Callable[[sa.Connection], object]) -> sa.Engine:
         """Connections to the file; a new one appears under its name only when it is complete."""
@@ -73,7 +69,8 @@ class SqliteFile:
             _synchronous(connection, "FULL")
             with connection.begin():
                 prepare(connection)
-        engine.dispose()  # the last connection's end moves the write-ahead log into the file
+            _move_log_into(connection, fresh)
+        engine.dispose()
         fresh.replace(self.path)
         _sync_folder(self.path.parent)
 
@@ -88,37 +85,66 @@ class SqliteFile:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         # SQLite's own busy handler starves some of many writers; a flock taken first does not
-        if self._lock is None or fcntl is None:
+        if sys.platform == "win32":  # SQLite's own locking has to do
             yield
             return
-        self._wait_for_turn(self._lock)
+        waiter = _Waiter(self._lock)
+        if not waiter.has_lock and not waiter.wait(self._patience):
+            raise JournalError(
+                f"journal {self.path}: another process has been writing for {self._patience:g} s;"
+                f" find it: fuser {self._lock}"
+            )
         try:
             yield
         finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            waiter.close()
 
-    def _wait_for_turn(self, lock: int) -> None:
-        pause, longest = _TURN
-        give_up = time.monotonic() + self._patience
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > give_up:
-                    raise JournalError(
-                        f"journal {self.path}: another process has been writing for"
-                        f" {self._patience:g} s; find it: fuser {self.path}.lock"
-                    ) from None
-                time.sleep(pause)
-                pause = min(pause * 2, longest)
-            else:
-                return
+
+class _Waiter:
+    """One wait for the lock. The kernel queues whoever waits in it, but knows no time limit there.
+
+    Args:
+        file: The lock file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Take the lock if it is free."""
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        self._descriptor = os.open(file, flags, 0o600)
+        self._lock = threading.Lock()
+        self._over = False
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.has_lock = False
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        else:
+            self.has_lock = True
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the lock was had in time; if not, it is let go as soon as it is had."""
+        got = threading.Event()
+        threading.Thread(target=self._block, args=(got,), daemon=True).start()
+        got.wait(seconds)
+        with self._lock:
+            self._over = not self.has_lock
+            return self.has_lock
+
+    def _block(self, got: threading.Event) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        finally:
+            with self._lock:
+                self.has_lock = not self._over
+                if self._over:
+                    self.close()
+            got.set()
 
     def close(self) -> None:
-        """Let go of the lock file."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let go of the lock."""
+        os.close(self._descriptor)
 
 
 def _engine(path: Path) -> sa.Engine:
@@ -141,6 +167,14 @@ def _synchronous(connection: sa.Connection, level: str) -> None:
     # outside any transaction: SQLite ignores this pragma inside one
     driver = connection.connection.driver_connection
     driver.execute(f"PRAGMA synchronous={level}")  # type: ignore[union-attr]
+
+
+def _move_log_into(connection: sa.Connection, path: Path) -> None:
+    # the last connection's end would do it as well, but keep quiet about a full disk
+    driver = connection.connection.driver_connection
+    row = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # type: ignore[union-attr]
+    if tuple(row) != (0, 0, 0):
+        raise JournalError(f"journal {path}: its first pages could not be written: {row}")
 
 
 def _make_private(folder: Path) -> None:

@@ -97,10 +97,8 @@ class SqlStore:
         return _postgresql_writing(self._engine, durable=durable)
 
     def close(self) -> None:
-        """Close all connections and the lock file."""
+        """Close all connections."""
         self._engine.dispose()
-        if self._file is not None:
-            self._file.close()
 
 
 def sqlite_path(text: str) -> Path | None:
