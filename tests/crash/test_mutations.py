@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from simulator import mutations
-from simulator.audit import Report
+from simulator.faults import ROUGH
 from simulator.run import Plan, simulate
 
 _SEEDS = 80
@@ -22,7 +23,8 @@ _SEEDS = 80
         (mutations.without_horizon, "ec2", {"duplicated"}),
         (mutations.without_fence, "ec2", {"duplicated", "reaped alive", "lost"}),
         (mutations.without_reaper, "ec2", {"leaked"}),
-        (mutations.without_reaper, "arm", {"leaked"}),
+        (mutations.without_reaper, "gce", {"leaked", "overdue"}),
+        (mutations.without_reaper, "arm", {"leaked", "overdue"}),
         (mutations.without_recovery, "ec2", {"stuck"}),
         (mutations.without_recovery, "gce", {"stuck"}),
         (mutations.without_recovery, "arm", {"stuck"}),
@@ -39,12 +41,12 @@ def test_a_missing_safety_element_is_found(
     """Without its token, tags, horizon, fence, reaper, recovery or restraint the protocol fails."""
     with monkeypatch.context() as patch:
         mutation(patch)
-        report = _first_failure(cloud)
+        reports = (simulate(_plan(cloud, seed)) for seed in range(_SEEDS))
+        report = next((report for report in reports if kinds & report.findings.keys()), None)
     assert report is not None, "nobody missed it"
-    assert kinds & report.findings.keys(), report.findings
-    assert not simulate(Plan(cloud, report.seed)).findings, "the seed fails with it, too"
+    assert not simulate(_plan(cloud, report.seed)).findings, "the seed fails with it, too"
 
 
-def _first_failure(cloud: str) -> Report | None:
-    reports = (simulate(Plan(cloud, seed)) for seed in range(_SEEDS))
-    return next((report for report in reports if report.findings), None)
+def _plan(cloud: str, seed: int) -> Plan:
+    """A run with many processes that wake up late: most of the elements are there for those."""
+    return Plan(cloud, seed, jobs=4, faults=replace(ROUGH, pause=0.04))

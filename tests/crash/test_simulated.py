@@ -59,15 +59,18 @@ def test_a_restored_journal_deletes_nothing_alive(cloud: str) -> None:
 _SCRIPTS = st.sets(st.tuples(st.sampled_from(KINDS), st.integers(0, 60)), max_size=8).map(frozenset)
 
 
-def _small(cloud: str, seed: int, script: Script) -> Plan:
-    return Plan(cloud, seed, processes=2, names=1, jobs=2, script=script)
+_FIND = settings(max_examples=500, deadline=None, database=None)
+
+
+def _small(cloud: str, seed: int, script: Script, processes: int = 2) -> Plan:
+    return Plan(cloud, seed, processes=processes, names=1, jobs=2, script=script)
 
 
 @pytest.mark.parametrize("cloud", _CLOUDS)
 def test_no_script_of_faults_is_a_counter_example(cloud: str) -> None:
     """Hypothesis, choosing what goes wrong when, finds nothing that goes wrong for good."""
 
-    @settings(max_examples=150, deadline=None, database=None)
+    @settings(_FIND, max_examples=150)
     @given(st.integers(0, 1 << 16), _SCRIPTS)
     def holds(seed: int, script: Script) -> None:
         assert not simulate(_small(cloud, seed, script)).findings
@@ -76,14 +79,14 @@ def test_no_script_of_faults_is_a_counter_example(cloud: str) -> None:
 
 
 def test_a_counter_example_shrinks_to_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without idempotency tokens, one answer that goes astray is found, and is all that is left."""
+    """Without idempotency tokens one answer that goes astray is found, and all that is left."""
     without_token(monkeypatch)
 
     def fails(example: tuple[int, Script]) -> bool:
-        return bool(simulate(_small("ec2", *example)).findings)
+        return bool(simulate(_small("ec2", *example, processes=1)).findings)
 
     examples = st.tuples(st.integers(0, 1 << 16), _SCRIPTS)
-    _, script = find(examples, fails, settings=settings(max_examples=500, database=None))
+    _, script = find(examples, fails, settings=_FIND)
     assert len(script) == 1
     assert next(iter(script))[0] in {"unanswered", "unavailable"}
 

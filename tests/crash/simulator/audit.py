@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from simulator.machines import Machine
 from simulator.memory_store import MemoryStore
@@ -15,6 +16,9 @@ from vmops import State
 from vmops.records import UNFINISHED, Row
 
 __all__ = ["Auditor", "Report"]
+
+_OVERDUE: Final = 7200.0
+"""Seconds by which a VM may outlive its time: reaping comes by every hour."""
 
 
 @dataclass(slots=True)
@@ -50,7 +54,15 @@ class Report:
 
     def line(self) -> str:
         """All figures, the important ones always."""
-        always = ("leaked", "lost", "stuck", "duplicated", "reaped alive", "restarted twice")
+        always = (
+            "leaked",
+            "lost",
+            "stuck",
+            "duplicated",
+            "overdue",
+            "reaped alive",
+            "restarted twice",
+        )
         kinds = [*always, *sorted(self.findings.keys() - set(always))]
         found = ", ".join(f"{kind} {self.count(kind)}" for kind in kinds)
         return (
@@ -159,6 +171,8 @@ class Auditor:
             if key not in held:
                 row = self._store.row(machine.name)
                 self._find("leaked", f"{_told(machine, world.now)}; {_row(row)}")
+            if machine.expired(world.now - _OVERDUE):
+                self._find("overdue", _told(machine, world.now))
         for row in rows:
             self._row(row, world, alive)
 

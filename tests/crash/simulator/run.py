@@ -107,14 +107,11 @@ class Run:
     def report(self) -> Report:
         """Run it all, and say what is wrong."""
         plan, scheduler = self._plan, self._scheduler
-        names = [f"vm{n}" for n in range(plan.names)]
+        rng, names = scheduler.fate.rng, [f"vm{n}" for n in range(plan.names)]
         for number in range(plan.processes):
-            batches = plan.cloud == "ec2"
-            jobs = [
-                Job.random(scheduler.fate.rng, names, batches=batches) for _ in range(plan.jobs)
-            ]
+            jobs = [Job.random(rng, names, batches=plan.cloud == "ec2") for _ in range(plan.jobs)]
             client = Client(jobs, self._open, self._auditor)
-            self._start(f"p{number}", client.live, scheduler.fate.rng.uniform(0, 10))
+            self._start(f"p{number}", client.live, rng.uniform(0, 10))
         if plan.restored:
             self._restore_backup()
         self._until_ended(EPOCH + plan.seconds)

@@ -98,9 +98,7 @@ class Client:
             if len(params) == 1:
                 asked = [ops.vm_provision(params[0])]
             else:
-                asked = [
-                    (status, result) for _, status, result in ops.run_many("provision", params)
-                ]
+                asked = [answer for _, *answer in ops.run_many("provision", params)]
         pending = [result for status, result in asked if status is Status.PENDING]
         if job.patient and pending:
             list(ops.wait_many(pending))
