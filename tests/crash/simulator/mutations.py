@@ -1,0 +1,85 @@
+"""The real protocol with one safety element taken out, each at one place."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from simulator.world import Cloud
+from vmops import Target, durable_journal
+from vmops.connection import Connection
+from vmops.operation import Action
+from vmops.reaping import Reaper
+from vmops.recovery import Recoverer
+from vmops.submission import Submitter
+
+__all__ = [
+    "without_fence",
+    "without_horizon",
+    "without_reaper",
+    "without_recovery",
+    "without_restraint",
+    "without_tags",
+    "without_token",
+]
+
+
+def without_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each attempt of a verb has a token of its own, as SDKs make them."""
+    sending = Connection._sending
+
+    def with_another_token(
+        self: Connection, action: Action, call: Any, *rest: Any, **options: Any
+    ) -> Any:
+        def send() -> Any:
+            targets, _, *mode = call.args
+            return call.func(targets, secrets.token_hex(16), *mode)
+
+        return sending(self, action, send, *rest, **options)
+
+    monkeypatch.setattr(Connection, "_sending", with_another_token)
+
+
+def without_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but its name is written on a VM."""
+    target = Submitter._target
+
+    def untagged(self: Submitter, *arguments: Any) -> Target[Any]:
+        tagged = target(self, *arguments)
+        return replace(tagged, tags=tagged.tags and replace(tagged.tags, owner="", token=""))
+
+    monkeypatch.setattr(Submitter, "_target", untagged)
+
+
+def without_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not shown is believed not to be there, however young."""
+    monkeypatch.setattr(Cloud, "horizon", 0.0)
+
+
+def without_fence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever wakes up late writes what it knows."""
+    monkeypatch.setattr(durable_journal, "_fenced", lambda held, known: False)
+
+
+def without_reaper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks for VMs that the journal has done with."""
+    monkeypatch.setattr(Reaper, "reap", lambda self, **_: [])
+
+
+def without_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody finishes what the dead began."""
+    monkeypatch.setattr(Recoverer, "recover", lambda self: [])
+
+
+def without_restraint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reboot that got no answer is asked for again, as every other verb is."""
+    sending = Connection._sending
+
+    def repeating(self: Connection, action: Action, *rest: Any, **options: Any) -> Any:
+        repeated = Action.START if action is Action.RESTART else action
+        return sending(self, repeated, *rest, **options)
+
+    monkeypatch.setattr(Connection, "_sending", repeating)
