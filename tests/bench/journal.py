@@ -67,7 +67,7 @@ def throughput(folder: Path) -> None:
     print(
         f"one writer: {ours / SECONDS:.0f} fsynced intents a second, bare fdatasync"
         f" {theirs / SECONDS:.0f}: ratio {ours / theirs:.2f} (target 0.5);"
-        f" {len(batch):,} intents in one call: {bulk:.0f} a second, ratio {bulk * SECONDS / theirs:.2f}"
+        f" {len(batch):,} in one call: {bulk:.0f} a second, ratio {bulk * SECONDS / theirs:.2f}"
     )
 
 
