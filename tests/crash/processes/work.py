@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import random
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any, Final
 from processes.scene import Audit, Scene, audit, later, made
 from vmops import Status, VMOps
 from vmops.durable_journal import DurableJournal
+from vmops.errors import VMOpsError
 
 VM: Final = {"vmName": "web-1"}
 _LATER: Final = 600.0
@@ -146,6 +149,7 @@ def look(pipe: Connection, scene: Scene) -> None:
 def storm(scene: Scene, names: int, seed: int) -> None:
     """Provision, use and delete VMs of a few names for ever, side by side with others."""
     source = random.Random(seed)
+    logging.disable()  # refusals are everyday life here
     with scene.open() as ops:
         while True:
             params = {"vmName": f"vm-{source.randrange(names)}"}
@@ -153,7 +157,8 @@ def storm(scene: Scene, names: int, seed: int) -> None:
             if choice < 0.05:
                 ops.recover()
             elif choice < 0.08:
-                ops.reap(yes=True)
+                with suppress(VMOpsError):  # the listing may be lost, too
+                    ops.reap(yes=True)
             elif choice < 0.55:
                 _try(ops, ops.vm_provision, params, source)
             elif choice < 0.75:
