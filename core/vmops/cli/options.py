@@ -57,7 +57,7 @@ Journal = Annotated[
         "--journal",
         metavar="PLACE",
         envvar="VMOPS_JOURNAL",
-        help="A path, a SQLAlchemy URL, or `none`, which gives up crash safety.",
+        help="A path, a postgresql:// URL, or `none`, which gives up crash safety.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
