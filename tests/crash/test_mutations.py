@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from simulator import mutations
 from simulator.faults import ROUGH
-from simulator.run import Plan, simulate
+from simulator.run import SCENARIOS, Plan, simulate
 
 _SEEDS = 80
 
@@ -45,6 +45,13 @@ def test_a_missing_safety_element_is_found(
         report = next((report for report in reports if kinds & report.findings.keys()), None)
     assert report is not None, "nobody missed it"
     assert not simulate(_plan(cloud, report.seed)).findings, "the seed fails with it, too"
+
+
+def test_a_restored_journal_needs_caution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reaping that trusts a restored journal to know everything deletes VMs that are in use."""
+    mutations.without_caution(monkeypatch)
+    reports = (simulate(Plan("ec2", seed, **SCENARIOS["restored"])) for seed in range(_SEEDS))
+    assert any("reaped alive" in report.findings for report in reports)
 
 
 def _plan(cloud: str, seed: int) -> Plan:

@@ -17,6 +17,7 @@ from vmops.recovery import Recoverer
 from vmops.submission import Submitter
 
 __all__ = [
+    "without_caution",
     "without_fence",
     "without_horizon",
     "without_reaper",
@@ -67,6 +68,17 @@ def without_fence(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_reaper(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks for VMs that the journal has done with."""
     monkeypatch.setattr(Reaper, "reap", lambda self, **_: [])
+
+
+def without_caution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the journal does not know of is deleted, though the journal may be an old one."""
+    reap = Reaper.reap
+
+    def reaping(self: Reaper, **options: Any) -> Any:
+        return reap(self, **{**options, "unrecorded": True})
+
+    monkeypatch.setattr(Reaper, "reap", reaping)
+    monkeypatch.setattr(Reaper, "_is_restored", lambda self, vms: False)
 
 
 def without_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
