@@ -26,7 +26,7 @@ class RecoveryRules:
         name = params["vmName"]
         lab.run_until_killed(KILL_IN_VERB, verb="provision", moment=moment, params=params)
         lab.end_leases(horizon=moment == "before the call")
-        told = _recover(lab)
+        told = lab.run(_RECOVERY, timeout=lab.cloud.timeout)
         ops = lab.open()
         if moment == "before the call":
             assert (lab.states(), lab.alive(ops, name)) == ({name: "ABANDONED"}, []), told
@@ -42,7 +42,7 @@ class RecoveryRules:
         name = params["vmName"]
         lab.run_until_killed(KILL_IN_VERB, verb="deprovision", moment=moment, params=params)
         lab.end_leases(horizon=True)
-        told = _recover(lab)
+        told = recover_to_the_end(lab.cloud.config, lab.journal, lab.cloud.timeout)
         assert (lab.states(), lab.alive(ops, name)) == ({name: "GONE"}, []), told
 
     @pytest.mark.parametrize("moment", MOMENTS)
@@ -52,9 +52,9 @@ class RecoveryRules:
         names = sorted(params["vmName"] for params in several)
         lab.run_until_killed(KILL_IN_BATCH, verb="provision", moment=moment, params=several)
         lab.end_leases(horizon=moment == "before the call")
-        told = _recover(lab, timeout=0.0)
+        told = recover_to_the_end(lab.cloud.config, lab.journal, 0.0)
         lab.end_leases(horizon=True)  # of VMs that leave one by one, some may never have left
-        recover_to_the_end(lab.cloud.config, lab.journal, lab.cloud.timeout)
+        told += recover_to_the_end(lab.cloud.config, lab.journal, lab.cloud.timeout)
         lab.end_leases()
         ops = lab.open()
         for item in ops.reap(yes=True):
@@ -73,22 +73,13 @@ class RecoveryRules:
             body, verb="provision", moment="after the call", params=left, doomed=doomed
         )
         lab.end_leases()
-        told = _at_once(lab, [_RECOVERING, _RECOVERING, _LIVING], doomed=doomed, fresh=fresh)
+        values = {"doomed": doomed, "fresh": fresh, "timeout": lab.cloud.timeout}
+        told = _at_once(lab, [_RECOVERING, _RECOVERING, _LIVING], **values)
         assert told[2].split() == ["SUCCEEDED"] * 2, told
         lab.end_leases()
         recover_to_the_end(lab.cloud.config, lab.journal, lab.cloud.timeout)
         assert lab.alive(ops, *names) == sorted([names[0], names[2]]), told
         assert lab.states() == dict(zip(names, ["LIVE", "GONE", "LIVE"], strict=True)), told
-
-
-def _recover(lab: Lab, timeout: float | None = None) -> str:
-    """Let a new process recover; what it found."""
-    body = (
-        "from vmops.testing.settling import recover_to_the_end\n"
-        "found = recover_to_the_end(values['config'], values['journal'], values['timeout'])\n"
-        "print(*((item.vm, item.was, item.found.value, item.error) for item in found))"
-    )
-    return lab.run(body, timeout=lab.cloud.timeout if timeout is None else timeout)
 
 
 def _at_once(lab: Lab, bodies: list[str], **values: Any) -> list[str]:  # noqa: ANN401
@@ -110,6 +101,11 @@ def _at_once(lab: Lab, bodies: list[str], **values: Any) -> list[str]:  # noqa: 
     return told
 
 
+_RECOVERY: Final = """
+from vmops.testing.settling import recover_to_the_end
+found = recover_to_the_end(values["config"], values["journal"], values["timeout"])
+print(*((item.vm, item.was, item.found.value, item.error) for item in found))
+"""
 _STARTING_LINE: Final = """
 ops.list_vms()
 print("ready", flush=True)
@@ -123,6 +119,6 @@ _LIVING: Final = """
 for answer in (ops.vm_provision(values["fresh"]), ops.vm_deprovision(values["doomed"])):
     status, result = answer
     if status is Status.PENDING:
-        status, result = ops.wait_vm_operation(result)
+        status, result = ops.wait_vm_operation({**result, "pollTimeout": values["timeout"]})
     print(status.name if result.error is None else result.error)
 """
