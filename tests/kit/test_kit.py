@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,17 +12,29 @@ import pytest
 
 from vmops.testing import BackendConformance, Known
 
+BREAKING = """
+import dataclasses
+from vmops import State, VM
+from vmops_sim import backend
+from vmops_sim.backend import SimBackend
+Cloud = backend.SimCloud
+
+def retagged(**changes):
+    original = backend._order
+    names = {{f"vmops-{{key}}": value for key, value in changes.items()}}
+    def order(vm):
+        made = original(vm)
+        return dataclasses.replace(made, tags={{**made.tags, **names}})
+    backend._order = order
+
+{broken}
+"""
 SUITE = """
 import functools
 import pytest
-from vmops import State, VM
 from vmops.testing import BackendConformance, CloudUnderTest, Known
-from vmops_sim import backend
 from vmops_sim.backend import SimBackend
 from vmops_sim.errors import SimError
-Cloud = backend.SimCloud
-
-{broken}
 
 FAST = {{f"{{v}}Seconds": "0.1" for v in ("provision", "start", "stop", "restart", "deprovision")}}
 
@@ -48,10 +61,69 @@ BREAKS = {
     "tags are not written": (
         (
             "original_order = backend._order\n"
-            "import dataclasses\n"
             "backend._order = lambda vm: dataclasses.replace(original_order(vm), tags={})"
         ),
         {"test_repeated_provision_is_one_vm", "test_describe_of_many_in_one_call"},
+    ),
+    "the token is not in the tags": (
+        "retagged(token='')",
+        {"test_tags_prove_ownership", "test_recovery_of_a_create", "test_late_create_is_reaped"},
+    ),
+    "the time to live is not in the tags": (
+        "retagged(expires='0')",
+        {"test_tags_prove_ownership", "test_expired_vms_are_reaped"},
+    ),
+    "all installs are one owner": (
+        "retagged(owner='0' * 32)",
+        {"test_tags_prove_ownership", "test_expired_vms_are_reaped"},
+    ),
+    "the sequence number is not in the tags": (
+        "retagged(sequence='0')",
+        {"test_tags_prove_ownership", "test_restored_backup_deletes_nothing"},
+    ),
+    "a create is shown to its own process only": (
+        (
+            "mine, create, describe = set(), Cloud.create, Cloud.describe\n"
+            "def creating(self, orders, token):\n"
+            "    made = create(self, orders, token)\n"
+            "    mine.update(id_ for id_, _ in made)\n"
+            "    return made\n"
+            "Cloud.create = creating\n"
+            "Cloud.describe = lambda *a, **k: [m for m in describe(*a, **k) if m.id in mine]"
+        ),
+        {
+            "test_recovery_of_a_create",
+            "test_recovery_of_a_batch",
+            "test_recovery_beside_the_living",
+        },
+    ),
+    "a deletion is of all VMs of the name": (
+        (
+            "def by_name(self, vms, token):\n"
+            "    names = {vm.name for vm in vms}\n"
+            "    found = self.cloud.describe(None, (), tag='vmops-owner')\n"
+            "    self.cloud.act('deprovision', [m.id for m in found if m.name in names])\n"
+            "    return [{} for _ in vms]\n"
+            "SimBackend.deprovision_many = by_name"
+        ),
+        {"test_late_create_is_reaped"},
+    ),
+    "a change of tags does nothing": (
+        "SimBackend.retag = lambda self, vm, tags: None",
+        {"test_renewal_postpones_reaping"},
+    ),
+    "the cloud's clock stands still": (
+        "SimBackend.cloud_time = lambda self: 0.0",
+        {"test_expired_vms_are_reaped"},
+    ),
+    "a restart without an answer is repeated": (
+        (
+            "from vmops.connection import Action, Connection\n"
+            "sending = Connection._sending\n"
+            "Connection._sending = lambda self, action, *a, **k: sending(\n"
+            "    self, Action.STOP if action is Action.RESTART else action, *a, **k)"
+        ),
+        {"test_restart_is_asked_for_once"},
     ),
     "a stop does nothing": (
         ("SimBackend.stop_many = lambda self, vms, token, mode: [{} for _ in vms]"),
@@ -59,7 +131,7 @@ BREAKS = {
     ),
     "a deletion does nothing": (
         ("SimBackend.deprovision_many = lambda self, vms, token: [{} for _ in vms]"),
-        {"test_whole_life", "test_killed_while_deprovisioning"},
+        {"test_whole_life", "test_killed_while_deprovisioning", "test_recovery_of_a_deletion"},
     ),
     "a poll says success too early": (
         (
@@ -113,10 +185,17 @@ def run(
 ) -> tuple[int, set[str], str]:
     """Run the kit on a broken cloud: exit code, the names of tests that failed, the output."""
     suite = folder / "test_broken.py"
-    suite.write_text(SUITE.format(broken=broken, attributes=attributes))
+    suite.write_text(SUITE.format(attributes=attributes))
+    # the processes that the kit starts have the same broken cloud
+    (folder / "sitecustomize.py").write_text(BREAKING.format(broken=broken) if broken else "")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", tests]
     done = subprocess.run(
-        [*command, suite.name], cwd=folder, capture_output=True, text=True, check=False
+        [*command, suite.name],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(folder)},
     )
     failed = set(re.findall(r"^(?:FAILED|ERROR) \S+::(test_\w+)", done.stdout, re.MULTILINE))
     return done.returncode, failed, done.stdout + done.stderr

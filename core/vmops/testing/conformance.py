@@ -8,6 +8,8 @@ from vmops.testing.contract import ContractRules
 from vmops.testing.crash import CrashRules
 from vmops.testing.lab import LabFixtures
 from vmops.testing.lifecycle import LifecycleRules
+from vmops.testing.reaping import ReapingRules
+from vmops.testing.recovery import RecoveryRules
 from vmops.testing.safety import SafetyRules
 from vmops.testing.waiting import WaitingRules
 
@@ -15,7 +17,14 @@ __all__ = ["BackendConformance"]
 
 
 class BackendConformance(
-    LifecycleRules, WaitingRules, CrashRules, SafetyRules, ContractRules, LabFixtures
+    LifecycleRules,
+    WaitingRules,
+    CrashRules,
+    RecoveryRules,
+    ReapingRules,
+    SafetyRules,
+    ContractRules,
+    LabFixtures,
 ):
     """Subclass this, override the fixture `cloud`, run pytest: green means it is a backend.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Final
 
 import pytest
 
@@ -13,7 +14,9 @@ from vmops.protocol import Status
 from vmops.testing.lab import Lab
 from vmops.vm import VM, State, Tags
 
-__all__ = ["CrashRules"]
+__all__ = ["KILL_IN_BATCH", "KILL_IN_VERB", "MOMENTS", "CrashRules"]
+
+MOMENTS: Final = ("before the call", "after the call")
 
 
 class CrashRules:
@@ -59,21 +62,21 @@ class CrashRules:
         expected = [] if verb == "vm_deprovision" else [params["vmName"]]
         assert lab.alive(ops, params["vmName"]) == expected
 
-    @pytest.mark.parametrize("moment", ["before the call", "after the call"])
+    @pytest.mark.parametrize("moment", MOMENTS)
     def test_killed_while_provisioning(self, lab: Lab, ops: VMOps, moment: str) -> None:
         """SIGKILL between intent and answer: the next provision leads to exactly one VM."""
         params = lab.params()
-        lab.run_until_killed(_KILL_IN_VERB, verb="provision", moment=moment, params=params)
+        lab.run_until_killed(KILL_IN_VERB, verb="provision", moment=moment, params=params)
         lab.wait(ops, ops.vm_provision(params))
         assert lab.alive(ops, params["vmName"]) == [params["vmName"]]
         lab.wait(ops, ops.vm_deprovision(params))
         assert lab.alive(ops, params["vmName"]) == []
 
-    @pytest.mark.parametrize("moment", ["before the call", "after the call"])
+    @pytest.mark.parametrize("moment", MOMENTS)
     def test_killed_while_deprovisioning(self, lab: Lab, ops: VMOps, moment: str) -> None:
         """SIGKILL between intent and answer: the next deprovision leaves nothing."""
         params = lab.in_state(ops, State.RUNNING)
-        lab.run_until_killed(_KILL_IN_VERB, verb="deprovision", moment=moment, params=params)
+        lab.run_until_killed(KILL_IN_VERB, verb="deprovision", moment=moment, params=params)
         lab.wait(ops, ops.vm_deprovision(params))
         assert lab.alive(ops, params["vmName"]) == []
 
@@ -95,6 +98,18 @@ class CrashRules:
         lab.wait(ops, answer)
         assert lab.alive(ops, params["vmName"]) == [params["vmName"]]
 
+    def test_restart_is_asked_for_once(self, lab: Lab, ops: VMOps) -> None:
+        """A restart whose answer is lost is never asked for again, and yet seen to its end."""
+        params = lab.in_state(ops, State.RUNNING)
+        before = ops.describe(params).started
+        lab.lose_first("restart")
+        lab.wait(ops, ops.vm_restart(params))
+        assert lab.calls["restart"] == 1
+        after = ops.describe(params)
+        assert after.state is State.RUNNING
+        if before is not None:
+            assert after.started != before
+
     def test_two_processes_provision_one_name(self, lab: Lab, ops: VMOps) -> None:
         """A race for one name makes one VM, and every racer's wait succeeds."""
         params = lab.params()
@@ -115,7 +130,7 @@ class CrashRules:
         assert lab.alive(ops, params["vmName"]) == [params["vmName"]]
 
 
-_KILL_IN_VERB = """
+_KILLING: Final = """
 from vmops.plugins import Registry
 backend = Registry().load(values["config"]["backend"])
 names = [n for n in (values["verb"], values["verb"] + "_many") if getattr(backend, n, None)]
@@ -125,5 +140,8 @@ for name in names:
             _original(self, *args, **kwargs)
         die()
     setattr(backend, name, killing)
-getattr(ops, "vm_" + values["verb"])(values["params"])
 """
+KILL_IN_VERB: Final = _KILLING + 'getattr(ops, "vm_" + values["verb"])(values["params"])\n'
+"""A script that is killed in a verb's call, before or after the cloud has carried it out."""
+KILL_IN_BATCH: Final = _KILLING + 'list(ops.run_many(values["verb"], values["params"]))\n'
+"""The same for a verb on several VMs."""

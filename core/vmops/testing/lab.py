@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from vmops.backend import Backend
-from vmops.errors import Throttled, Unavailable
+from vmops.errors import CloudError, Throttled, Unavailable
 from vmops.facade import VMOps
 from vmops.plugins import Registry
 from vmops.protocol import Status
@@ -98,6 +101,36 @@ class Lab:
         """Let the next calls of one kind be throttled."""
         self.fail_first(call, times, lambda: Throttled("kit: slow down", retry_after=0.01))
 
+    def hold_create(self, ops: VMOps, params: Mapping[str, Any]) -> Callable[[], bool]:
+        """Provision by a request that is lost on its way; what is returned delivers it late.
+
+        That tells whether the cloud took it.
+        """
+        held: list[Callable[[], bool]] = []
+
+        def holding(original: Callable[..., Any]) -> Callable[..., Any]:
+            def wrapped(backend: Backend[Any, Any], *args: Any) -> NoReturn:  # noqa: ANN401
+                held.append(lambda: _taken(backend, partial(original, backend, *args)))
+                raise Unavailable("kit: the request is on its way")
+
+            return wrapped
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vmops.connection._SEND_BUDGET", 0.0)  # its user asks no second time
+            for name, original in self._verbs("provision"):
+                patch.setattr(self.backend_type, name, holding(original))
+            status, result = ops.vm_provision(params)
+        assert status is Status.FAILED, "the request was held back"
+        assert isinstance(result.error, Unavailable)
+        return held[0]
+
+    def advance_cloud_time(self, seconds: float) -> None:
+        """Let the cloud's own clock go ahead by `seconds`."""
+        original = self.backend_type.cloud_time
+        self._patch.setattr(
+            self.backend_type, "cloud_time", lambda backend: original(backend) + seconds
+        )
+
     def forget_operations(self) -> None:
         """Let the cloud know no operation any more: only VMs can be looked at."""
         self._patch.setattr(self.backend_type, "poll", lambda *_, **__: {})
@@ -134,6 +167,25 @@ class Lab:
         done = subprocess.run(command, capture_output=True, timeout=120, check=False)  # noqa: S603
         assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """What the journal holds, by the VM's name."""
+        with closing(sqlite3.connect(self.journal)) as connection:
+            connection.row_factory = sqlite3.Row
+            return {row["vm"]: dict(row) for row in connection.execute("select * from vms")}
+
+    def states(self) -> dict[str, str]:
+        """The states of the journal's rows, by the VM's name."""
+        return {name: row["state"] for name, row in self.rows().items()}
+
+    def end_leases(self, *, horizon: bool = False) -> None:
+        """Let so much time have passed that nobody is at work on any row of the journal any more.
+
+        With `horizon`, all requests were sent so long ago that none can arrive any more, either.
+        """
+        changes = "lease_until = 0, sent = 0" if horizon else "lease_until = 0"
+        with closing(sqlite3.connect(self.journal)) as connection, connection:
+            connection.execute(f"update vms set {changes}")  # noqa: S608  (one of the two above)
+
     def clean_up(self) -> None:
         """Delete every VM of this test, whoever made it, and close what was opened."""
         self._patch.undo()
@@ -148,11 +200,13 @@ class Lab:
 
     def _count_calls(self) -> None:
         for call in _CALLS:
-            names = (call, f"{call}_many")
-            for name in names:
-                original = getattr(self.backend_type, name, None)
-                if original is not None:
-                    self._patch.setattr(self.backend_type, name, self._counted(call, original))
+            for name, original in self._verbs(call):
+                self._patch.setattr(self.backend_type, name, self._counted(call, original))
+
+    def _verbs(self, call: str) -> list[tuple[str, Callable[..., Any]]]:
+        """The methods that make such a call: for one VM, and for many where there is one."""
+        found = ((name, getattr(self.backend_type, name, None)) for name in (call, f"{call}_many"))
+        return [(name, method) for name, method in found if method is not None]
 
     def _counted(self, call: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -190,10 +244,21 @@ class Lab:
 
             return wrapped
 
-        for name in (call, f"{call}_many"):
-            original = getattr(self.backend_type, name, None)
-            if original is not None:
-                self._patch.setattr(self.backend_type, name, wrap(original))
+        for name, original in self._verbs(call):
+            self._patch.setattr(self.backend_type, name, wrap(original))
+
+
+def _taken(backend: Backend[Any, Any], call: Callable[[], object]) -> bool:
+    """Whether the cloud took a call; what it raises otherwise must be the cloud's own answer."""
+    try:
+        call()
+    except CloudError:
+        return False
+    except Exception as exc:
+        if backend.explain(exc) is None:
+            raise
+        return False
+    return True
 
 
 class LabFixtures:
