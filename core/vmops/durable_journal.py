@@ -344,11 +344,6 @@ class DurableJournal:
         with self._store.reading() as tables:
             return [Place.from_text(text) for text in tables.places(finished=finished)]
 
-    def sequence(self) -> int:
-        """The number of the newest intent."""
-        with self._store.reading() as tables:
-            return tables.sequence()
-
     def close(self) -> None:
         """Let go of files and connections."""
         self._store.close()

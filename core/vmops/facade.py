@@ -210,8 +210,8 @@ class VMOps:
             params: As for `recover`.
             yes: Delete them; otherwise they are only listed.
             install_id: Of a lost journal, whose VMs are meant instead: those past their `ttl`.
-            unrecorded: Delete also what no row of the journal knows: with `install_id` all of that
-                install's VMs. Refused while the journal looks like a restored backup.
+            unrecorded: With `install_id`, all of that install's VMs. Of this install, a VM that no
+                row knows is never reaped: rows were lost, and it may be in use.
 
         Raises:
             JournalError: The journal cannot be read; nothing was deleted.

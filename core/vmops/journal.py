@@ -112,10 +112,6 @@ class Journal(Protocol):
         """Where this journal holds VMs, or with `finished` where it ever did."""
         ...
 
-    def sequence(self) -> int:
-        """The number of the newest intent."""
-        ...
-
     def close(self) -> None:
         """Let go of files and connections."""
         ...
@@ -219,10 +215,6 @@ class NoJournal:
     def places(self, *, finished: bool) -> list[Place]:  # noqa: ARG002
         """None is known."""
         return []
-
-    def sequence(self) -> int:
-        """Nothing was ever intended."""
-        return 0
 
     def close(self) -> None:
         """Nothing to let go of."""

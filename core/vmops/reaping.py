@@ -42,7 +42,7 @@ class Reaping:
         backend: The backend's name.
         reason: `expired` (past its time to live), `finished` (its row is gone, failed or
             abandoned), `older` (its name has a newer VM), or `unrecorded` (no row knows it).
-        due: Whether it is to be deleted; an unrecorded one only if that was asked for.
+        due: Whether it is to be deleted.
         url: The deletion to wait for, if it was asked for.
         error: Why it was not deleted though it was due.
     """
@@ -80,7 +80,7 @@ class Reaper:
 
         Args:
             install_id: Whose VMs are meant: the journal's own, or a lost one's.
-            unrecorded: Whether VMs that no row knows are deleted, too.
+            unrecorded: Whether the lost journal's other VMs are deleted, too.
             yes: Whether anything is deleted.
 
         Raises:
@@ -107,13 +107,14 @@ class Reaper:
         ]
         rows = self._rows(vms)
         cloud_now = self._connection.cloud_time() if vms else 0.0
-        frozen = self._is_restored(vms)
+        # of our own install only rows that were lost can be unknown: those VMs may be in use
+        unknown_too = unrecorded and install_id != self._journal.owner
         name = self._connection.backend.name
         found: list[Reaping] = []
         for vm in vms:
             reason = self._reason(vm, rows[vm.name], cloud_now)
             if reason is not None:
-                due = reason is not Reason.UNRECORDED or (unrecorded and not frozen)
+                due = reason is not Reason.UNRECORDED or unknown_too
                 found.append(Reaping(vm, name, reason, due))
         return found
 
@@ -121,12 +122,6 @@ class Reaper:
         uids = {vm.name: self._connection.place.uid(vm.name) for vm in vms}
         rows = self._journal.rows(list(uids.values()))
         return {name: rows[uid] for name, uid in uids.items()}
-
-    def _is_restored(self, vms: Sequence[VM]) -> bool:
-        """Whether the cloud shows intents that this journal forgot: it is a restored backup."""
-        journal, last = self._journal.id, self._journal.sequence()
-        known = [vm.tags for vm in vms if vm.tags is not None and self._planner.owns(vm)]
-        return any(tags.sequence > last for tags in known if tags.journal == journal)
 
     def _reason(self, vm: VM, row: Row, cloud_now: float) -> Reason | None:
         assert vm.tags is not None  # noqa: S101  (the caller saw to it)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -112,7 +113,7 @@ class _Waiter:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         self._descriptor = os.open(file, flags, 0o600)
         self._lock = threading.Lock()
-        self._over = False
+        self._over = self._ended = False
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -130,17 +131,21 @@ class _Waiter:
         got.wait(seconds)
         with self._lock:
             self._over = not self.has_lock
+            if self._over and self._ended:
+                self.close()
             return self.has_lock
 
     def _block(self, got: threading.Event) -> None:
-        try:
+        locked = False
+        with suppress(OSError):  # then the lock was not had, and the time is over at once
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        finally:
-            with self._lock:
-                self.has_lock = not self._over
-                if self._over:
-                    self.close()
-            got.set()
+            locked = True
+        with self._lock:
+            self._ended = True
+            self.has_lock = locked and not self._over
+            if self._over:
+                self.close()
+        got.set()
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -172,7 +177,10 @@ def _synchronous(connection: sa.Connection, level: str) -> None:
 def _move_log_into(connection: sa.Connection, path: Path) -> None:
     # the last connection's end would do it as well, but keep quiet about a full disk
     driver = connection.connection.driver_connection
-    row = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # type: ignore[union-attr]
+    try:
+        row = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # type: ignore[union-attr]
+    except sqlite3.Error as exc:
+        raise OSError(str(exc)) from exc
     if tuple(row) != (0, 0, 0):
         raise JournalError(f"journal {path}: its first pages could not be written: {row}")
 

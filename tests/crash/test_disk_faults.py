@@ -11,8 +11,11 @@ FAULTS = {
     "pwrite64": ("ENOSPC", "EIO", "EROFS"),
     "fdatasync": ("EIO",),
     "ftruncate": ("ENOSPC", "EROFS"),
-    "openat": ("EROFS",),
+    "openat": ("EROFS", "ENOSPC"),
     "flock": ("EIO",),
+    "rename": ("ENOSPC", "EROFS"),
+    "unlink": ("EROFS",),
+    "fsync": ("EIO",),
 }
 _MOST = 60  # faults in a verb
 
@@ -37,7 +40,7 @@ def faults(folder: Path, verb: str, *, for_good: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("for_good", [False, True], ids=["once", "from then on"])
-@pytest.mark.parametrize("verb", ["provision", "deprovision"])
+@pytest.mark.parametrize("verb", ["open a new journal", "provision", "deprovision"])
 def test_disk_faults(tmp_path: Path, verb: str, for_good: bool) -> None:
     """The caller gets a handle or a JournalError; nothing is leaked, lost, stuck or corrupt."""
     assert faults(tmp_path, verb, for_good=for_good) == []

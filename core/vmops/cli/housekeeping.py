@@ -106,7 +106,7 @@ def _reap(
         typer.Option("--install-id", metavar="ID", help="Of a lost journal: its expired VMs."),
     ] = None,
     unrecorded: Annotated[
-        bool, typer.Option("--unrecorded", help="Also what no row of the journal knows.")
+        bool, typer.Option("--unrecorded", help="With --install-id: all the VMs of that install.")
     ] = False,
     backend: options.Backend = None,
     params: options.Params = None,
@@ -116,8 +116,8 @@ def _reap(
 ) -> None:
     """Find VMs of ours that nobody needs: past their ttl, or finished with. Deletes with --yes.
 
-    Without --backend and --config this is about every place that the journal knows. A VM that no
-    row of the journal knows is listed, and left alone unless --unrecorded is given.
+    Without --backend and --config this is about every place that the journal knows. A VM of this
+    install that no row of the journal knows is listed, and left alone.
 
     --json writes an array of objects with the keys vm, id, backend, state, reason (expired,
     finished, older, unrecorded), due, url, error. Exit code 1: something could not be deleted.

@@ -103,6 +103,9 @@ class ReapingRules:
             assert isinstance(result.error, NotSupported)
             pytest.skip("the backend cannot change tags; a renewal is refused")
         assert status is Status.SUCCEEDED, result.error
+        (tags,) = [vm.tags for vm in ops.list_vms() if vm.name == name]
+        assert tags is not None
+        assert tags.expires == result["expires"], "the VM's tag still says the old time"
         lab.advance_cloud_time(2 * _TTL)
         assert ops.reap(yes=True) == []
         lab.advance_cloud_time(9 * _TTL)

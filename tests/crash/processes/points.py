@@ -18,10 +18,12 @@ from processes.work import act, prepare, recover
 CALLS = (
     *("openat", "write", "pwrite64", "writev", "fdatasync", "fsync", "ftruncate", "unlink"),
     *("rename", "mkdir", "flock", "connect", "sendto", "sendmsg", "recvfrom", "recvmsg"),
-    *("unlinkat", "rmdir", "symlink", "link", "kill", "pidfd_send_signal", "vfork", "clone3"),
+    *("bind", "listen", "chmod", "fallocate", "unlinkat", "rmdir", "symlink", "link", "kill"),
+    *("pidfd_send_signal", "vfork", "clone", "clone3"),
 )
 """The system calls that change a disk, speak to another process, or make one."""
 _LINE = re.compile(r"^(\w+)\((.*)$", re.MULTILINE)
+_ENDS = ("", "-wal", "-shm", "-journal", ".lock")
 _SECONDS = 90.0
 _numbers = count()
 
@@ -76,6 +78,7 @@ class Stage:
                 pipe.recv()
                 process.join(_SECONDS)
             assert process.exitcode == 0, process.exitcode
+        assert "CLONE_THREAD" not in log.read_text(), "another thread would not be traced"
         found = list(self._found(log.read_text(), str(scene.folder)))
         clean_up(scene)
         return found
@@ -108,10 +111,8 @@ class Stage:
     ) -> tuple[tuple[str, str, str], Audit]:
         """What a verb said whose n-th call on the journal met an error, and what was left."""
         scene = self.fresh()
-        files = [
-            f"{scene.journal}{end}" for end in ("", "-wal", "-shm", "-journal", ".lock", ".new")
-        ]
-        paths = [option for file in files for option in ("-P", file)]
+        places = (f"{scene.journal}{new}{end}" for new in ("", ".new") for end in _ENDS)
+        paths = [option for place in places for option in ("-P", place)]
         when = f"{point.number}{'+' if for_good else ''}"
         inject = f"inject={point.call}:error={error}:when={when}"
         log = scene.folder / "trace"

@@ -84,19 +84,27 @@ def later(seconds: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Audit:
-    """What is wrong: all counts are to be 0, and `corrupt` empty."""
+    """What is wrong: all counts are to be 0, `corrupt` and `refused` (a repeated verb) empty."""
 
     leaked: int
     lost: int
     stuck: int
     duplicated: int
     corrupt: str = ""
+    refused: str = ""
     told: str = ""
 
     @property
     def clean(self) -> bool:
         """Whether nothing is wrong."""
-        return not (self.leaked or self.lost or self.stuck or self.duplicated or self.corrupt)
+        return not (
+            self.leaked
+            or self.lost
+            or self.stuck
+            or self.duplicated
+            or self.corrupt
+            or self.refused
+        )
 
 
 def audit(scene: Scene, ops: VMOps) -> Audit:

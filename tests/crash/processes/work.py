@@ -20,6 +20,7 @@ from processes.scene import Audit, Scene, audit, later, made
 from vmops import Status, VMOps
 from vmops.durable_journal import DurableJournal
 from vmops.errors import VMOpsError
+from vmops.vm import State
 
 VM: Final = {"vmName": "web-1"}
 _LATER: Final = 600.0
@@ -65,6 +66,21 @@ ACTS: Final[Mapping[str, Callable[[VMOps], tuple[Any, Any]]]] = {
     "reap": lambda ops: (Status.SUCCEEDED, {"reaped": _reap_later(ops)}),
 }
 """Every verb, by what a test calls it."""
+
+_UP: Final = frozenset({State.RUNNING})
+_GONE: Final = frozenset({State.ABSENT})
+GOALS: Final[Mapping[str, frozenset[State]]] = {
+    "provision": _UP,
+    "provision and wait": _UP,
+    "open a new journal": _UP,
+    "deprovision": _GONE,
+    "deprovision and wait": _GONE,
+    "recover": _GONE,
+    "reap": _GONE,
+    "stop": frozenset({State.STOPPED}),
+    "start": _UP,
+}
+"""What a verb that was killed and then repeated has to come to."""
 
 BEFORE: Final[Mapping[str, tuple[str, ...]]] = {
     "deprovision": ("provision and wait",),
@@ -122,9 +138,16 @@ def die_after_the_call(_: Connection, scene: Scene, verb: str) -> None:
 def recover(pipe: Connection, scene: Scene, verb: str, repeat: bool) -> None:
     """Recover as a new process would when leases are over, or repeat the verb; then look."""
     with scene.open() as ops:
+        said = ""
         if repeat:
-            ACTS[verb](ops)
-        pipe.send(settle(scene, ops))
+            status, result = ACTS[verb](ops)
+            said = "" if status.is_good() else f"{status.name}: {result.error!r}"
+        found = settle(scene, ops)
+        goal = GOALS.get(verb) if repeat else None
+        if goal is not None and not said:
+            state = ops.describe(VM).state
+            said = "" if state in goal else f"the VM is {state}"
+        pipe.send(replace(found, refused=said))
 
 
 def settle(scene: Scene, ops: VMOps) -> Audit:

@@ -12,7 +12,7 @@ from simulator.world import Cloud
 from vmops import Target, durable_journal
 from vmops.connection import Connection
 from vmops.operation import Action
-from vmops.reaping import Reaper
+from vmops.reaping import Reaper, Reason
 from vmops.recovery import Recoverer
 from vmops.submission import Submitter
 
@@ -72,13 +72,13 @@ def without_reaper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_caution(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the journal does not know of is deleted, though the journal may be an old one."""
-    reap = Reaper.reap
+    judge = Reaper._reason
 
-    def reaping(self: Reaper, **options: Any) -> Any:
-        return reap(self, **{**options, "unrecorded": True})
+    def judged(self: Reaper, *arguments: Any) -> Reason | None:
+        reason = judge(self, *arguments)
+        return Reason.FINISHED if reason is Reason.UNRECORDED else reason
 
-    monkeypatch.setattr(Reaper, "reap", reaping)
-    monkeypatch.setattr(Reaper, "_is_restored", lambda self, vms: False)
+    monkeypatch.setattr(Reaper, "_reason", judged)
 
 
 def without_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
