@@ -117,9 +117,14 @@ class Connection:
             except TransientError as exc:
                 self._pause(exc, pauses, give_up)
 
-    def proves_absence(self, sent: float) -> bool:
-        """Whether a VM that is not shown cannot exist: its last create or deletion is long ago."""
-        return self.clock.now() - sent >= self.backend.horizon
+    def proves_absence(self, sent: float, asked: float) -> bool:
+        """Whether a VM that is not shown cannot exist: its last create or deletion is long ago.
+
+        Args:
+            sent: When that was sent, epoch seconds.
+            asked: When the cloud was asked: an answer may have lain about in a frozen process.
+        """
+        return asked - sent >= self.backend.horizon
 
     def retag(self, vm: VM, tags: Tags) -> None:
         """Write ownership tags on a VM; repeated while there is no answer."""
@@ -229,10 +234,10 @@ class Connection:
 
     def progress(self, operations: Sequence[Operation], timeout: float) -> dict[str, Progress]:
         """How operations stand, by id: the cloud's word where it has one, else the VM's state."""
+        now, horizon = self.clock.now(), self.backend.horizon
         progress = self._polled(operations, timeout)
         asked = [operation for operation in operations if _needs_look(progress.get(operation.id))]
         seen = self.look([Ref(o.vm, o.vm_id) for o in asked]) if asked else []
-        now, horizon = self.clock.now(), self.backend.horizon
         for operation, vm in zip(asked, seen, strict=True):
             step = progress.get(operation.id)
             if isinstance(vm, Exception):

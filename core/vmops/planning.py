@@ -43,6 +43,7 @@ class Job:
     vm: VM | None = None
     verb: Action | None = None
     answer: Answer | None = None
+    asked: float = 0.0
     unseen: bool = False
     sent: bool = False
     looked_again: bool = False
@@ -90,6 +91,7 @@ class Planner:
         rows = self._rows(action, [job.uid for job in jobs])
         for job in jobs:
             job.row = rows[job.uid]
+            job.asked = self._connection.clock.now()
         refs = [replace(job.ref, token=job.row.token) for job in jobs]
         try:
             seen = self._connection.look_patiently(refs)
@@ -184,19 +186,29 @@ class Planner:
         """The VM as the cloud shows it; what was just asked for may not be shown yet."""
         row, seen = job.row, job.vm
         if seen is not None and self._is_about(row, seen):
-            deleting = row.state == "DELETING" and action is not Action.DEPROVISION
-            if deleting and seen.state is not State.ABSENT:
+            if action is not Action.DEPROVISION and self._is_deleted(job, seen):
                 return replace(seen, state=State.DELETING)  # whoever began it, or recovery, goes on
             return seen
         job.unseen = True
         name = job.ref.name or row.vm or job.ref.id
-        if self._connection.proves_absence(row.sent):
+        if self.is_settled(job):
             return VM(name, State.ABSENT)
         state = {"ACCEPTED": State.STARTING, "LIVE": State.STARTING, "DELETING": State.DELETING}
         if action is Action.DEPROVISION:  # a create that nobody has seen yet
             state["INTENT"] = State.STARTING
         tags = Tags(self._journal.owner, name, row.token)
         return VM(name, state.get(row.state, State.ABSENT), id=row.vm_id, tags=tags)
+
+    def is_settled(self, job: Job) -> bool:
+        """Whether the row's last request was too long ago to have had no effect by now."""
+        return self._connection.proves_absence(job.row.sent, job.asked)
+
+    def _is_deleted(self, job: Job, seen: VM) -> bool:
+        """Whether a VM that is shown is being deleted, or was, and is only still shown."""
+        if seen.state is State.ABSENT:
+            return False
+        gone = job.row.state == "GONE" and self.token(seen) == job.row.token
+        return job.row.state == "DELETING" or (gone and not self.is_settled(job))
 
     def _is_about(self, row: Row, seen: VM) -> bool:
         """Whether this is the row's VM, not one of the same name from before it."""

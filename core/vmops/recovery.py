@@ -96,7 +96,7 @@ class Recoverer:
             JournalError: The journal cannot be read.
             CloudError: The account could not be proved, or the cloud gave no answer.
         """
-        return [*self._operations(), *self._rows()]
+        return [*self._operations(), *self._rows(self._connection.clock.now())]
 
     def _operations(self) -> list[Recovery]:
         """One look at every operation that nobody has seen end; waiting does the rest."""
@@ -118,30 +118,30 @@ class Recoverer:
                 )
         return recovered
 
-    def _rows(self) -> list[Recovery]:
-        place, now = self._connection.place.to_text(), self._connection.clock.now()
+    def _rows(self, now: float) -> list[Recovery]:
+        place = self._connection.place.to_text()
         left = [self._waiting(row) for row in self._journal.leased(place, now)]
         rows = self._journal.claim(place, now)
         if not rows:
             return left
         seen = self._connection.look_patiently([Ref(r.vm, r.vm_id, r.token) for r in rows])
-        return left + [self._row(row, vm) for row, vm in zip(rows, seen, strict=True)]
+        return left + [self._row(row, vm, now) for row, vm in zip(rows, seen, strict=True)]
 
-    def _row(self, row: Row, vm: VM | Exception | None) -> Recovery:
+    def _row(self, row: Row, vm: VM | Exception | None, asked: float) -> Recovery:
         if isinstance(vm, Exception):
             return self._report(row, Found.TROUBLE, error=vm)
-        state = self._state(row, vm)
+        state = self._state(row, vm, asked)
         if row.state == "DELETING":
             return self._deletion(row, vm, state)
         return self._creation(row, vm, state)
 
-    def _state(self, row: Row, vm: VM | None) -> State | None:
+    def _state(self, row: Row, vm: VM | None, asked: float) -> State | None:
         """The state of the row's own VM; None while nothing is proved."""
         if vm is not None:
             token = self._planner.token(vm)
             if token == row.token or (not token and vm.id == row.vm_id):
                 return vm.state
-        return State.ABSENT if self._connection.proves_absence(row.sent) else None
+        return State.ABSENT if self._connection.proves_absence(row.sent, asked) else None
 
     def _creation(self, row: Row, vm: VM | None, state: State | None) -> Recovery:
         if state is None:

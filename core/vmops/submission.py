@@ -203,7 +203,7 @@ class Submitter:
                     digest=self._digest(job),
                     expires=int(now + job.bound.call.ttl) if job.bound.call.ttl else 0,
                     place=place,
-                    settled=self._connection.proves_absence(job.row.sent),
+                    settled=self._planner.is_settled(job),
                 )
                 for job in jobs
             ]
