@@ -308,7 +308,8 @@ class DurableJournal:
         """
         with self._store.writing() as tables:
             held = tables.rows([row.uid]).get(row.uid)
-            if held is None or _fenced(held, row):
+            # an answer that was written down meanwhile changes the state, not whose row it is
+            if held is None or held.fence != row.fence or not held.present:
                 raise Stale
             tables.put([replace(held, expires=expires, fence=held.fence + 1)])
 

@@ -143,7 +143,7 @@ class Reaper:
         """When its time is up; a cloud may still show the tag from before a renewal."""
         if not (row.present and row.token == tags.token):
             return tags.expires
-        return max(tags.expires, row.expires) if row.expires else 0
+        return max(tags.expires, row.expires) if tags.expires else 0
 
     def _is_being_made(self, vm: VM, row: Row) -> bool:
         return row.state == "INTENT" and self._planner.token(vm) == row.token
