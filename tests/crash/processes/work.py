@@ -19,7 +19,7 @@ from typing import Any, Final
 from processes.scene import Audit, Scene, audit, later, made
 from vmops import Status, VMOps
 from vmops.durable_journal import DurableJournal
-from vmops.errors import VMOpsError
+from vmops.errors import JournalError, VMOpsError
 from vmops.vm import State
 
 VM: Final = {"vmName": "web-1"}
@@ -110,13 +110,16 @@ def act(pipe: Connection, scene: Scene, verb: str) -> None:
     ctypes.CDLL(None).prctl(0x59616D61, -1, 0, 0, 0)  # PR_SET_PTRACER: anyone of ours may
     if verb == "open a new journal":
         _go(pipe)
-    with scene.open() as ops:
-        ops.registry.load(scene.backend)
-        if verb != "open a new journal":
-            _go(pipe)
-        status, result = ACTS[verb](ops)
-        error = getattr(result, "error", None)
-        pipe.send((status.name, type(error).__name__ if error else "", str(error or "")))
+    try:
+        with scene.open() as ops:
+            ops.registry.load(scene.backend)
+            if verb != "open a new journal":
+                _go(pipe)
+            status, result = ACTS[verb](ops)
+            error = getattr(result, "error", None)
+            pipe.send((status.name, type(error).__name__ if error else "", str(error or "")))
+    except JournalError as exc:
+        pipe.send(("RAISED", "JournalError", str(exc)))
 
 
 def _go(pipe: Connection) -> None:
