@@ -51,6 +51,8 @@ class RecoveryRules:
         several = [lab.params() for _ in range(3)]
         names = sorted(params["vmName"] for params in several)
         lab.run_until_killed(KILL_IN_BATCH, verb="provision", moment=moment, params=several)
+        if moment == "after the call":
+            lab.wait_until_shown(names)  # or the end of the horizon below would be a lie
         lab.end_leases(horizon=moment == "before the call")
         told = recover_to_the_end(lab.cloud.config, lab.journal, 0.0)
         lab.end_leases(horizon=True)  # of VMs that leave one by one, some may never have left
@@ -62,7 +64,7 @@ class RecoveryRules:
         held = sorted(name for name, state in lab.states().items() if state == "LIVE")
         assert lab.alive(ops, *names) == held, told
         assert sorted(lab.states()) == names
-        assert bool(held) is (moment == "after the call")
+        assert bool(held) is (moment == "after the call"), told
 
     def test_recovery_beside_the_living(self, lab: Lab, ops: VMOps) -> None:
         """Two recover at once, a third makes and deletes VMs: none is lost, none is there twice."""

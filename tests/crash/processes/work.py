@@ -67,7 +67,7 @@ ACTS: Final[Mapping[str, Callable[[VMOps], tuple[Any, Any]]]] = {
 }
 """Every verb, by what a test calls it."""
 
-_UP: Final = frozenset({State.RUNNING})
+_UP: Final = frozenset({State.RUNNING, State.STARTING})
 _GONE: Final = frozenset({State.ABSENT})
 GOALS: Final[Mapping[str, frozenset[State]]] = {
     "provision": _UP,
@@ -144,7 +144,7 @@ def recover(pipe: Connection, scene: Scene, verb: str, repeat: bool) -> None:
         said = ""
         if repeat:
             status, result = ACTS[verb](ops)
-            said = "" if status.is_good() else f"{status.name}: {result.error!r}"
+            said = "" if status.is_good() or verb not in GOALS else f"{status}: {result.error!r}"
         found = settle(scene, ops)
         goal = GOALS.get(verb) if repeat else None
         if goal is not None and not said:
