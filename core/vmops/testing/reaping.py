@@ -18,7 +18,7 @@ from vmops.reaping import Reason
 from vmops.result import Result
 from vmops.store import SqlStore
 from vmops.testing.lab import Lab
-from vmops.testing.settling import recover_to_the_end
+from vmops.testing.settling import eventually, recover_to_the_end
 from vmops.vm import VM, State, Tags
 
 __all__ = ["ReapingRules"]
@@ -103,9 +103,12 @@ class ReapingRules:
             assert isinstance(result.error, NotSupported)
             pytest.skip("the backend cannot change tags; a renewal is refused")
         assert status is Status.SUCCEEDED, result.error
-        (tags,) = [vm.tags for vm in ops.list_vms() if vm.name == name]
-        assert tags is not None
-        assert tags.expires == result["expires"], "the VM's tag still says the old time"
+        told = eventually(
+            lambda: [vm.tags.expires for vm in _shown(lab, ops, {name}) if vm.tags],
+            lambda expires: expires == [result["expires"]],
+            lab.cloud.timeout,
+        )
+        assert told == [result["expires"]], "the tag says it, for whoever has lost the journal"
         lab.advance_cloud_time(2 * _TTL)
         assert ops.reap(yes=True) == []
         lab.advance_cloud_time(9 * _TTL)
@@ -149,14 +152,12 @@ def _reap(lab: Lab, ops: VMOps, **how: Any) -> None:  # noqa: ANN401
 
 def _shown(lab: Lab, ops: VMOps, names: set[str], count: int = 0) -> list[VM]:
     """The VMs of these names; looked for until the cloud shows `count` of them."""
-    clock = lab.backend_type.clock
-    give_up = clock.now() + lab.cloud.timeout
     gone = {State.ABSENT, State.DELETING}
-    while True:
-        vms = [vm for vm in ops.list_vms() if vm.name in names and vm.state not in gone]
-        if len(vms) >= count or clock.now() > give_up:
-            return vms
-        clock.sleep(lab.backend_type.poll_interval)
+
+    def look() -> list[VM]:
+        return [vm for vm in ops.list_vms() if vm.name in names and vm.state not in gone]
+
+    return eventually(look, lambda vms: len(vms) >= count, lab.cloud.timeout)
 
 
 def _copied(source: Path, target: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from vmops.facade import VMOps
 from vmops.testing.crash import KILL_IN_BATCH, KILL_IN_VERB, MOMENTS
 from vmops.testing.lab import Lab
-from vmops.testing.settling import recover_to_the_end
+from vmops.testing.settling import eventually, recover_to_the_end
 from vmops.vm import State
 
 __all__ = ["RecoveryRules"]
@@ -51,20 +51,25 @@ class RecoveryRules:
         several = [lab.params() for _ in range(3)]
         names = sorted(params["vmName"] for params in several)
         lab.run_until_killed(KILL_IN_BATCH, verb="provision", moment=moment, params=several)
-        if moment == "after the call":
-            lab.wait_until_shown(names)  # or the end of the horizon below would be a lie
-        lab.end_leases(horizon=moment == "before the call")
-        told = recover_to_the_end(lab.cloud.config, lab.journal, 0.0)
-        lab.end_leases(horizon=True)  # of VMs that leave one by one, some may never have left
-        told += recover_to_the_end(lab.cloud.config, lab.journal, lab.cloud.timeout)
-        lab.end_leases()
         ops = lab.open()
-        for item in ops.reap(yes=True):
-            assert item.error is None
+
+        def recovered(timeout: float = 0.0) -> bool:
+            recover_to_the_end(lab.cloud.config, lab.journal, timeout)
+            return "LIVE" in lab.states().values()
+
+        def reaped() -> list[str]:
+            lab.end_leases()
+            assert not [item.error for item in ops.reap(yes=True) if item.error]
+            return lab.alive(ops, *names)
+
+        if moment == "after the call":
+            lab.end_leases()
+            assert eventually(recovered, bool, lab.cloud.timeout)
+        lab.end_leases(horizon=True)  # of VMs that leave one by one, some may never have left
+        assert recovered(lab.cloud.timeout) is (moment == "after the call")
         held = sorted(name for name, state in lab.states().items() if state == "LIVE")
-        assert lab.alive(ops, *names) == held, told
         assert sorted(lab.states()) == names
-        assert bool(held) is (moment == "after the call"), told
+        assert eventually(reaped, lambda alive: alive == held, lab.cloud.timeout) == held
 
     def test_recovery_beside_the_living(self, lab: Lab, ops: VMOps) -> None:
         """Two recover at once, a third makes and deletes VMs: none is lost, none is there twice."""

@@ -1,20 +1,32 @@
-"""What a process does that comes after a crash; child processes of the kit import it, too."""
+"""What comes after a crash: recovery to its end, and patience; child processes import it, too."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from vmops.durable_journal import DurableJournal
 from vmops.facade import VMOps
 from vmops.recovery import Recovery
 from vmops.store import SqlStore
 
-__all__ = ["recover_to_the_end"]
+__all__ = ["eventually", "recover_to_the_end"]
 
-_PAUSE = 0.05  # seconds between two passes, while the cloud has not shown yet what it did
+T = TypeVar("T")
+
+_PAUSE: Final = 0.05  # seconds between two looks
+
+
+def eventually(look: Callable[[], T], wanted: Callable[[T], bool], timeout: float) -> T:
+    """What a look shows when it is as wanted, or after `timeout` seconds whatever it shows."""
+    give_up = time.monotonic() + timeout
+    while True:
+        seen = look()
+        if wanted(seen) or time.monotonic() >= give_up:
+            return seen
+        time.sleep(_PAUSE)
 
 
 def recover_to_the_end(
@@ -27,19 +39,19 @@ def recover_to_the_end(
         journal: The journal's file.
         timeout: Seconds after which what is left is left; 0 for one pass.
     """
-    store = SqlStore(journal)
     found: list[Recovery] = []
-    give_up = time.monotonic() + timeout
+
+    def one_pass() -> bool:
+        recovered = ops.recover()
+        found.extend(recovered)
+        for item in recovered:
+            if item.url:
+                ops.wait_vm_operation({"asyncResultsUrl": item.url, "pollTimeout": timeout})
+        return not any(item.until for item in recovered)
+
     # without a lease of its own no pass has to wait for the end of the one before
-    with VMOps(config, journal=DurableJournal(store, lease=0.0)) as ops:
-        while True:
-            one = ops.recover()
-            found += one
-            for item in one:
-                if item.url:
-                    ops.wait_vm_operation({"asyncResultsUrl": item.url, "pollTimeout": timeout})
-            if time.monotonic() > give_up or not any(item.until for item in one):
-                break
-            time.sleep(_PAUSE)
-    store.close()
+    durable = DurableJournal(SqlStore(journal), lease=0.0)
+    with VMOps(config, journal=durable) as ops:
+        eventually(one_pass, bool, timeout)
+    durable.close()
     return found
