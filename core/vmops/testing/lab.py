@@ -8,10 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,6 @@ from vmops.vm import State
 
 __all__ = ["Lab", "LabFixtures"]
 
-_CALM = 0.5
 _CALLS = ("account", "describe", "poll", "provision", "start", "stop", "restart", "deprovision")
 
 
@@ -187,19 +185,6 @@ class Lab:
         changes = "lease_until = 0, sent = 0" if horizon else "lease_until = 0"
         with closing(sqlite3.connect(self.journal)) as connection, connection:
             connection.execute(f"update vms set {changes}")  # noqa: S608  (one of the two above)
-
-    def wait_until_shown(self, names: Sequence[str]) -> None:
-        """Return when the cloud shows some of these VMs, and for half a second no more of them."""
-        with VMOps(self.cloud.config, journal=None) as looking:
-            give_up = time.monotonic() + self.cloud.timeout
-            shown: list[str] = []
-            since = time.monotonic()
-            while not shown or time.monotonic() - since < _CALM:
-                assert time.monotonic() < give_up, "the cloud shows nothing of what was made"
-                found = self.alive(looking, *names)
-                if found != shown:
-                    shown, since = found, time.monotonic()
-                time.sleep(_CALM / 10)
 
     def clean_up(self) -> None:
         """Delete every VM of this test, whoever made it, and close what was opened."""
