@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vmops.params import LocalOnly, Params, Secret, Settings, Tuning
     from vmops.plugins import Event, hookimpl
     from vmops.result import Result
+    from vmops.user_data import check_ssh_public_key, check_user_data, merged_user_data
     from vmops.vm import VM, Ref, State, Tags
 
 __version__ = "0.1.0"
@@ -59,6 +60,7 @@ _HOMES = {
     "params": ("LocalOnly", "Params", "Secret", "Settings", "Tuning"),
     "plugins": ("Event", "hookimpl"),
     "result": ("Result",),
+    "user_data": ("check_ssh_public_key", "check_user_data", "merged_user_data"),
     "vm": ("VM", "Ref", "State", "Tags"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -96,8 +98,11 @@ __all__ = [
     "Tuning",
     "VMOps",
     "VirtualClock",
+    "check_ssh_public_key",
+    "check_user_data",
     "hookimpl",
     "machine",
+    "merged_user_data",
 ]
 
 

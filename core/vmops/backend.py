@@ -16,7 +16,7 @@ from vmops.clock import Clock, SystemClock
 from vmops.errors import CloudError, NotSupported
 from vmops.operation import Handle, Operation
 from vmops.params import Params, Settings
-from vmops.vm import VM, Ref, Tags
+from vmops.vm import VM, Ref, State, Tags
 
 __all__ = [
     "Backend",
@@ -124,12 +124,17 @@ class Fault:
         message: The provider's words, free of secrets.
         request_id: The provider's id of the request.
         retry_after: Seconds the provider asks to wait.
+        vm_ids: Of a call for many VMs, those that the provider names as the reason; the others are
+            asked for again without them.
+        hint: The next step for the caller, where it is known.
     """
 
     code: str
     message: str
     request_id: str = ""
     retry_after: float | None = None
+    vm_ids: frozenset[str] = frozenset()
+    hint: str = ""
 
 
 class Backend(ABC, Generic[S, P]):
@@ -144,7 +149,8 @@ class Backend(ABC, Generic[S, P]):
     `start_many(vms, token)`, `stop_many(vms, token, mode)`, `restart_many(vms, token)` and
     `deprovision_many(vms, token)` as well: each returns a handle or a CloudError per VM, in the
     order given. `provision_many` gets VMs whose requests are equal but for the name, and makes all
-    of them or none.
+    of them or none. Where another verb's whole call is refused because of some VMs, raise: the core
+    sends the others again, without those that `Fault.vm_ids` names, or in halves.
 
     Two more classmethods are optional: `doctor(cls, settings) -> Iterable[Check]` for `vmops
     doctor`, and `shared_settings(cls, settings, folder) -> dict` where a cloud within one process
@@ -169,6 +175,9 @@ class Backend(ABC, Generic[S, P]):
     """Seconds a wait lasts unless `pollTimeout` says otherwise."""
     limits: Mapping[str, Limit] = {}
     """Class of calls (a verb's name, `describe` or `poll`) -> its budget."""
+    confirms_restart: bool = True
+    """Whether `VM.started` tells each boot from the one before. Where it does not, a restart in one
+    phase is over once the VM is seen to run, and its result says `restartConfirmed: false`."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Read the Settings and Params off the subclass's generic arguments."""
@@ -199,6 +208,27 @@ class Backend(ABC, Generic[S, P]):
         A VM that is left out counts as absent (or not visible yet, within the horizon). Give an
         explicit ABSENT only for a VM that the cloud says is gone.
         """
+
+    def describe_changed(self, refs: Sequence[Ref], states: frozenset[State]) -> Iterable[VM]:
+        """Those of these VMs (all with ids) that are in none of `states`.
+
+        Define it where the cloud can filter by state, so that VMs on their way cost nothing while
+        they are waited for. One that is left out is taken to be on its way; from time to time
+        `describe` is asked about it all the same.
+        """
+        raise NotImplementedError
+
+    def resolve(self, params: P) -> P:
+        """The params of a create with all choices made that could fall otherwise another time.
+
+        Asked before the intent is written: an image's alias becomes its id here. What cannot be
+        resolved is raised as the cloud's refusal.
+        """
+        return params
+
+    def provision_parts(self, names: Sequence[str], params: P) -> Iterable[Sequence[str]]:  # noqa: ARG002
+        """The names of VMs with equal params, divided into what one `provision_many` can make."""
+        return [names]
 
     @abstractmethod
     def provision(self, vm: Target[P], token: str) -> Handle:
@@ -237,6 +267,12 @@ class Backend(ABC, Generic[S, P]):
             NotSupported: The cloud cannot change the tags of a VM (the default).
         """
         raise NotSupported(f"{self.name} cannot change the tags of VM {vm.name!r} to {tags}")
+
+    def idle(self, seconds: float) -> None:
+        """Use up to `seconds` between two looks for what can be done later, such as naming VMs.
+
+        Called by whoever waits. Nothing may depend on it; what it raises is logged and forgotten.
+        """
 
     def cloud_time(self) -> float:
         """The cloud's own clock, epoch seconds: what a VM's time to live is measured by."""

@@ -1,44 +1,38 @@
 """One connection to one cloud: every call to a Backend goes through here.
 
-Errors are translated by the backend's own table, calls wait for their rate limit and coalesce, and
-transient failures of a verb are repeated here and nowhere else.
+Errors are translated by the backend's own table, looks wait for their rate limit and coalesce.
 """
 
 from __future__ import annotations
 
-import random
+import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from vmops.backend import (
-    Backend,
-    Limit,
-    Progress,
-    StopMode,
-    Succeeded,
-    Target,
-)
+from vmops.backend import Backend, Limit, Progress, StopMode, Target
 from vmops.batching import Batcher, Limiter
-from vmops.errors import CloudError, Throttled, TransientError, Unavailable, VMOpsError
+from vmops.errors import (
+    CloudError,
+    Throttled,
+    TransientError,
+    Unavailable,
+    VMOpsError,
+)
 from vmops.operation import Action, Handle, Operation
-from vmops.params import LocalOnly, Tuning, as_text
+from vmops.params import LocalOnly, Params, Tuning, as_text
 from vmops.records import Place
-from vmops.semantics import judge
+from vmops.sending import Patience, Renew, Sender
 from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Connection", "vm_info"]
 
-T = TypeVar("T")
-Renew = Callable[[Sequence[int], bool], None]
+_log = logging.getLogger("vmops")
 
-_WORKERS: Final = 16
-"""Calls in flight at once where the cloud takes one VM per call."""
-_SEND_BUDGET: Final = 60.0
-"""Seconds for which a verb is repeated while the cloud gives no definite answer."""
-_BACKOFF: Final = (0.5, 15.0)
+T = TypeVar("T")
+
+_RECENT: Final = 1.0
+"""Seconds for which what a wait saw is as good as another look: no more than an answer may lag."""
 
 
 class Connection:
@@ -58,8 +52,10 @@ class Connection:
         self._owner = owner
         self._limiters: dict[str, Limiter] = {}
         self._looks: Batcher[Ref, VM | None] = Batcher(self._describe, self.limiter("describe"))
+        self._sender = Sender(backend, self.limiter, self._call)
         self._account: str | None = None
         self._lock = threading.Lock()
+        self._recent: dict[str, tuple[float, VM]] = {}
 
     def account(self) -> str:
         """The identity this connection proved, asked for once."""
@@ -109,13 +105,24 @@ class Connection:
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """What a call that changes nothing returns, repeated while there is no answer."""
-        give_up = self.clock.now() + _SEND_BUDGET
-        pauses = _pauses()
+        patience = Patience(self.clock)
         while True:
             try:
                 return call()
             except TransientError as exc:
-                self._pause(exc, pauses, give_up)
+                patience.pause(exc)
+
+    def remember(self, vm: VM, asked: float) -> None:
+        """Keep what a wait saw at its end, for the verb that follows at once."""
+        old = [name for name, (at, _) in list(self._recent.items()) if asked - at > _RECENT]
+        for name in old:
+            self._recent.pop(name, None)
+        self._recent[vm.name] = asked, vm
+
+    def recent(self, name: str) -> tuple[float, VM] | None:
+        """When a VM was last asked about, and what was seen, if just now; told only once."""
+        at, vm = self._recent.pop(name, (0.0, None))
+        return (at, vm) if vm is not None and self.clock.now() - at <= _RECENT else None
 
     def proves_absence(self, sent: float, asked: float) -> bool:
         """Whether a VM that is not shown cannot exist: its last create or deletion is long ago.
@@ -125,6 +132,40 @@ class Connection:
             asked: When the cloud was asked: an answer may have lain about in a frozen process.
         """
         return asked - sent >= self.backend.horizon
+
+    def look_for_changes(self, refs: Sequence[Ref], states: frozenset[State]) -> Iterable[VM]:
+        """Those of these VMs that are in none of `states`, where the backend can tell."""
+        limiter = self.limiter("describe")
+        limiter.wait_for_request()
+        try:
+            return self._call(lambda: list(self.backend.describe_changed(refs, states)))
+        except Throttled as exc:
+            limiter.throttled(exc.retry_after)
+            raise
+
+    def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:
+        """What the cloud's own records say of operations, by id."""
+        limiter = self.limiter("poll")
+        limiter.wait_for_request()
+        try:
+            return dict(self._call(lambda: self.backend.poll(operations, timeout)))
+        except Throttled as exc:
+            limiter.throttled(exc.retry_after)
+            raise
+
+    def resolve(self, params: Params) -> Params:
+        """The params of a create with all choices made; repeated while there is no answer."""
+        if type(self.backend).resolve is Backend.resolve:
+            return params
+        resolved: Params = self._patiently(lambda: self._call(lambda: self.backend.resolve(params)))
+        return resolved
+
+    def idle(self, seconds: float) -> None:
+        """Let the backend use the time until the next look; nothing depends on it."""
+        try:
+            self._call(lambda: self.backend.idle(seconds))
+        except Exception as exc:  # noqa: BLE001  (a wait must not end by what can be done later)
+            _log.info("%s: left for later: %r", self.backend.name, exc)
 
     def retag(self, vm: VM, tags: Tags) -> None:
         """Write ownership tags on a VM; repeated while there is no answer."""
@@ -140,128 +181,20 @@ class Connection:
 
     def can_send_many(self, action: Action) -> bool:
         """Whether the cloud takes many VMs in one call of this verb."""
-        return getattr(self.backend, f"{action.value}_many", None) is not None
+        return self._sender.can_send_many(action)
 
-    def send(
+    def send(  # noqa: PLR0913  (what a verb takes, and how it is repeated)
         self,
         action: Action,
         targets: Sequence[Target[Any]],
         tokens: Sequence[str],
         mode: StopMode,
         renew: Renew | None = None,
-    ) -> list[Handle | Exception]:
-        """A handle, or what went wrong, for `action` on each target.
-
-        Args:
-            action: The verb.
-            targets: The VMs. Where the cloud takes many in one call, they leave as one call.
-            tokens: One idempotency token per target; one call carries the first.
-            mode: For stop.
-            renew: Called with indices of targets before every attempt to send them, and with
-                whether it is a repeated one; what it raises ends the attempts.
-        """
-        extra = (mode,) if action is Action.STOP else ()
-        if self.can_send_many(action):
-            many = getattr(self.backend, f"{action.value}_many")
-            renew_all = partial(renew, range(len(targets))) if renew else None
-            send_all = partial(many, targets, tokens[0], *extra)
-            return self._send_many(action, send_all, len(targets), renew_all)
-        one = getattr(self.backend, action.value)
-
-        def send_one(index: int) -> Handle | Exception:
-            renew_one = partial(renew, [index]) if renew else None
-            send = partial(one, targets[index], tokens[index], *extra)
-            try:
-                handle: Handle = self._sending(action, send, renew_one)
-            except Exception as exc:  # noqa: BLE001  (each member's failure is its own)
-                return exc
-            return handle
-
-        if len(targets) == 1:
-            return [send_one(0)]
-        with ThreadPoolExecutor(min(_WORKERS, len(targets))) as pool:
-            return list(pool.map(send_one, range(len(targets))))
-
-    def _send_many(
-        self,
-        action: Action,
-        call: Callable[[], Sequence[Handle | Exception]],
-        count: int,
-        renew: Callable[[bool], None] | None,
-    ) -> list[Handle | Exception]:
-        try:
-            return list(self._sending(action, call, renew, prepaid=True))
-        except Exception as exc:  # noqa: BLE001  (every member meets it)
-            return [exc] * count
-
-    def _sending(
-        self,
-        action: Action,
-        call: Callable[[], T],
-        renew: Callable[[bool], None] | None = None,
         *,
         prepaid: bool = False,
-    ) -> T:
-        """Repeat a verb until there is a definite answer; same request, same token."""
-        again = False
-        limiter = self.limiter(action.value)
-        give_up = self.clock.now() + _SEND_BUDGET
-        pauses = _pauses()
-        while True:
-            if not prepaid:
-                limiter.wait_for_request()
-            prepaid = False
-            if renew is not None:
-                renew(again)
-            again = True
-            try:
-                answer = self._call(call)
-            except TransientError as exc:
-                if isinstance(exc, Throttled):
-                    limiter.throttled(exc.retry_after)
-                elif action is Action.RESTART:
-                    raise  # a reboot that may have happened is never asked for twice
-                self._pause(exc, pauses, give_up)
-            else:
-                limiter.accepted()
-                return answer
-
-    def _pause(self, error: TransientError, pauses: Iterator[float], give_up: float) -> None:
-        pause = max(next(pauses), error.retry_after or 0.0)
-        if self.clock.now() + pause > give_up:
-            raise error
-        self.clock.sleep(pause)
-
-    def progress(self, operations: Sequence[Operation], timeout: float) -> dict[str, Progress]:
-        """How operations stand, by id: the cloud's word where it has one, else the VM's state."""
-        now, horizon = self.clock.now(), self.backend.horizon
-        progress = self._polled(operations, timeout)
-        asked = [operation for operation in operations if _needs_look(progress.get(operation.id))]
-        seen = self.look([Ref(o.vm, o.vm_id) for o in asked]) if asked else []
-        for operation, vm in zip(asked, seen, strict=True):
-            step = progress.get(operation.id)
-            if isinstance(vm, Exception):
-                if step is None:
-                    raise vm
-                continue  # the operation is known to have succeeded; only its extras are missing
-            if step is None:
-                step = judge(operation, vm, now, horizon)
-            if isinstance(step, Succeeded):
-                known = {"vmName": operation.vm, "vmId": operation.vm_id}
-                step = Succeeded({**known, **step.info, **(vm_info(vm) if vm else {})})
-            progress[operation.id] = step
-        return progress
-
-    def _polled(self, operations: Sequence[Operation], timeout: float) -> dict[str, Progress]:
-        if type(self.backend).poll is Backend.poll:
-            return {}
-        limiter = self.limiter("poll")
-        limiter.wait_for_request()
-        try:
-            return dict(self._call(lambda: self.backend.poll(operations, timeout)))
-        except Throttled as exc:
-            limiter.throttled(exc.retry_after)
-            raise
+    ) -> list[Handle | Exception]:
+        """A handle, or what went wrong, for `action` on each target; see `Sender.send`."""
+        return self._sender.send(action, targets, tokens, mode, renew, prepaid=prepaid)
 
     def close(self) -> None:
         """Let go of the backend's sockets and files."""
@@ -311,12 +244,15 @@ class Connection:
         fault = self.backend.explain(exc)
         if fault is not None:
             kind = self.backend.error_codes.get(fault.code, CloudError)
-            return kind(
+            translated = kind(
                 fault.message,
                 provider_code=fault.code,
                 request_id=fault.request_id,
+                hint=fault.hint,
                 retry_after=fault.retry_after,
             )
+            translated.vm_ids = fault.vm_ids
+            return translated
         if isinstance(exc, (ConnectionError, TimeoutError)):
             return Unavailable(f"{self.backend.name}: no answer: {exc!r}")
         return None
@@ -325,21 +261,9 @@ class Connection:
 _NO_TAGS: Final = Tags("", "", "")
 
 
-def _needs_look(step: Progress | None) -> bool:
-    """Whether the VM itself must be seen: to judge by its state, or for the result's extras."""
-    return step is None or (isinstance(step, Succeeded) and not step.info)
-
-
 def vm_info(vm: VM) -> dict[str, Any]:
     """What a result says of a VM: its name and id, and what the backend adds."""
     return {"vmName": vm.name, "vmId": vm.id, **vm.info}
-
-
-def _pauses() -> Iterator[float]:
-    pause, longest = _BACKOFF
-    while True:
-        yield pause * (0.5 + random.random())  # noqa: S311  (jitter, not cryptography)
-        pause = min(pause * 2, longest)
 
 
 def _tuning(backend: Backend[Any, Any]) -> frozenset[str]:

@@ -29,11 +29,12 @@ from vmops.pace import Pace
 from vmops.params import Call, Settings
 from vmops.planning import Answer
 from vmops.plugins import Event, Registry
-from vmops.records import Place
+from vmops.records import FINISHED, Place
 from vmops.ssh import answers_ssh
 from vmops.submission import Submitter
 from vmops.tracker import Tracker
 from vmops.vm import VM, Ref
+from vmops.watching import Watcher
 
 __all__ = ["Dispatcher", "Line"]
 
@@ -60,6 +61,7 @@ class Line:
 
     def operation(self, action: Action, bound: Bound, *, id_: str) -> Operation:
         """A stand-in for an operation of which only the VM is known: judged by its state."""
+        vm_id = bound.call.vm_id or self._known_id(bound.call.vm_name or "")
         return Operation(
             backend=self.connection.backend.name,
             vm=bound.call.vm_name or bound.call.vm_id or "",
@@ -68,9 +70,18 @@ class Line:
             at=self.connection.clock.now(),
             account=self.connection.account(),
             scope=self.connection.scope,
-            handle={"vmId": bound.call.vm_id} if bound.call.vm_id else {},
+            handle={"vmId": vm_id} if vm_id else {},
             mode=bound.call.stop_mode if action is Action.STOP else "",
         )
+
+    def _known_id(self, name: str) -> str:
+        """The id of the VM that the journal holds under a name: no other of that name is meant."""
+        uid = self.connection.place.uid(name)
+        try:
+            row = self.journal.rows([uid])[uid]
+        except JournalError:
+            return ""
+        return "" if row.state in FINISHED else row.vm_id
 
 
 class Dispatcher:
@@ -280,12 +291,13 @@ class Dispatcher:
         teller = _Teller(self._registry, connection.clock, pace, journal)
         submitter = Submitter(connection, journal, partial(teller.tell, "submitted"))
         tracker = Tracker(
-            look=connection.progress,
+            look=Watcher(connection).progress,
             advance=lambda operation: submitter.advance(operation, idle),
             clock=connection.clock,
             pace=pace,
             ended=teller.ended,
             watched=teller.watched,
+            idle=connection.idle if type(backend).idle is not Backend.idle else None,
         )
         return Line(binder, connection, submitter, tracker, journal)
 

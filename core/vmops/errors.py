@@ -111,6 +111,9 @@ class JournalError(VMOpsError):
 class CloudError(VMOpsError):
     """The cloud refused or failed. A plain CloudError carries a provider code nobody mapped."""
 
+    vm_ids: frozenset[str] = frozenset()
+    """Of a call for many VMs, those that the provider named as the reason."""
+
     def __init__(  # noqa: PLR0913  (each is one thing a user may need; all but one are optional)
         self,
         message: str,

@@ -14,7 +14,7 @@ from vmops.errors import CloudError, Conflict, JournalError, NotFound, NotSuppor
 from vmops.journal import Journal
 from vmops.operation import Action, Handle, Operation
 from vmops.records import FINISHED, UNKNOWN, Row, Stale
-from vmops.semantics import POWER_CYCLE, UNSEEN, Decision, boot_id, decide
+from vmops.semantics import POWER_CYCLE, UNCONFIRMED, UNSEEN, Decision, boot_id, decide
 from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Answer", "Job", "Planner"]
@@ -47,6 +47,8 @@ class Job:
     unseen: bool = False
     sent: bool = False
     looked_again: bool = False
+    not_found: bool = False
+    last: bool = True
 
     @property
     def name(self) -> str:
@@ -84,20 +86,60 @@ class Planner:
             self._where = self._connection.place.uid("")
         return self._where + (ref.name or ref.id)
 
-    def look(self, action: Action, jobs: Sequence[Job]) -> None:
-        """Fill in what journal and cloud say of each job's VM."""
+    def look(self, action: Action, jobs: Sequence[Job], *, again: bool = False) -> None:
+        """Fill in what journal and cloud say of each job's VM.
+
+        Args:
+            action: The verb.
+            jobs: The VMs.
+            again: Whether what was seen before has turned out wrong.
+        """
         self._find_names([job for job in jobs if not job.ref.name])
         # the journal first: a row that changes after this makes the intent Stale, never a duplicate
         rows = self._rows(action, [job.uid for job in jobs])
+        unseen: list[Job] = []
         for job in jobs:
-            job.row = rows[job.uid]
+            job.row, job.answer = rows[job.uid], None
+            recent = self._connection.recent(job.name)
+            if recent is not None and not again and self._is_enough(action, job, recent[1]):
+                job.asked, job.vm = recent
+            else:
+                unseen.append(job)
+        if unseen:
+            self._see(unseen)
+
+    def _is_enough(self, action: Action, job: Job, seen: VM) -> bool:
+        """Whether what a wait has just seen is enough to act on: the cloud refuses if it errs."""
+        if action is Action.PROVISION or job.ref.id not in {"", seen.id}:
+            return False
+        if not job.row.present or self.token(seen) != job.row.token:
+            return False
+        return decide(action, seen, job.bound.call.stop_mode) is Decision.CALL
+
+    def _see(self, jobs: Sequence[Job]) -> None:
+        """Ask for the VMs by the ids that the journal knows, and by name where that finds none."""
+        known = [
+            job
+            for job in jobs
+            if job.row.vm_id and not job.ref.id and job.row.state not in FINISHED
+        ]
+        refs = {job: replace(job.ref, token=job.row.token) for job in jobs}
+        self._ask({**refs, **{job: replace(refs[job], id=job.row.vm_id) for job in known}})
+        gone = [job for job in known if job.answer is None and _is_gone(job.vm)]
+        if gone:
+            tombstones = {job: job.vm for job in gone}
+            self._ask({job: refs[job] for job in gone})
+            for job in gone:
+                job.vm = job.vm or tombstones[job]
+
+    def _ask(self, refs: Mapping[Job, Ref]) -> None:
+        for job in refs:
             job.asked = self._connection.clock.now()
-        refs = [replace(job.ref, token=job.row.token) for job in jobs]
         try:
-            seen = self._connection.look_patiently(refs)
+            seen = self._connection.look_patiently(list(refs.values()))
         except TransientError as exc:
-            seen = [exc] * len(jobs)
-        for job, vm in zip(jobs, seen, strict=True):
+            seen = [exc] * len(refs)
+        for job, vm in zip(refs, seen, strict=True):
             job.answer = vm if isinstance(vm, Exception) else None
             job.vm = vm if isinstance(vm, VM) else None
 
@@ -151,6 +193,9 @@ class Planner:
         decision = decide(action, vm, job.bound.call.stop_mode)
         if decision in {Decision.CALL, Decision.START}:
             job.verb = Action.START if decision is Decision.START else action
+            if job.verb is Action.PROVISION:
+                resolved = self._connection.resolve(job.bound.params)
+                job.bound = replace(job.bound, params=resolved)
             return None
         if decision is Decision.DONE:
             if vm.state is State.ABSENT and job.row.state not in FINISHED:
@@ -249,6 +294,11 @@ class Planner:
     def _phases(self, vm: VM, job: Job) -> int:
         return self._connection.backend.restart_phases(Target(vm, job.bound.params))
 
+    def _restart_mode(self, vm: VM, job: Job) -> str:
+        if self._phases(vm, job) > 1:
+            return POWER_CYCLE
+        return "" if self._connection.backend.confirms_restart else UNCONFIRMED
+
     def _joined(self, action: Action, job: Job, vm: VM) -> Operation:
         if job.row.url and job.row.state not in FINISHED:
             recorded = Operation.from_url(job.row.url)
@@ -265,8 +315,8 @@ class Planner:
         mode: str = job.bound.call.stop_mode if action is Action.STOP else ""
         if action is Action.DEPROVISION and job.unseen and not vm.id:
             mode = UNSEEN
-        if action is Action.RESTART and self._phases(vm, job) > 1:
-            mode = POWER_CYCLE
+        if action is Action.RESTART:
+            mode = self._restart_mode(vm, job)
         return Operation(
             backend=self._connection.backend.name,
             vm=job.name,
@@ -278,3 +328,7 @@ class Planner:
             handle={**{key: value for key, value in extras.items() if value}, **handle},
             mode=mode,
         )
+
+
+def _is_gone(vm: VM | None) -> bool:
+    return vm is None or vm.state is State.ABSENT

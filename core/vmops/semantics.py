@@ -15,10 +15,23 @@ from vmops.errors import CloudError, Conflict, NotFound
 from vmops.operation import Action, Operation
 from vmops.vm import VM, State
 
-__all__ = ["POWER_CYCLE", "TABLE", "UNSEEN", "Decision", "boot_id", "decide", "judge"]
+__all__ = [
+    "POWER_CYCLE",
+    "TABLE",
+    "UNCONFIRMED",
+    "UNSEEN",
+    "Decision",
+    "boot_id",
+    "decide",
+    "judge",
+    "on_the_way",
+]
 
 POWER_CYCLE: Final = "power-cycle"
 """The mode of a restart that is a stop, then a start that the core asks for."""
+
+UNCONFIRMED: Final = "unconfirmed"
+"""The mode of a restart that leaves no trace in what the cloud tells of the VM."""
 
 UNSEEN: Final = "unseen"
 """The mode of a deletion of which nothing could be sent: no VM was to be seen yet."""
@@ -72,6 +85,25 @@ def decide(action: Action, vm: VM, mode: str = "") -> Decision:
     return decision
 
 
+def on_the_way(operation: Operation) -> frozenset[State]:
+    """The states in which an operation's VM has nothing new to tell; none if any may end it."""
+    if operation.action is Action.RESTART:
+        return _RESTARTS.get((operation.mode, operation.phase), frozenset())
+    return frozenset() if operation.mode == UNSEEN else _ON_THE_WAY[operation.action]
+
+
+_ON_THE_WAY: Final = {
+    Action.PROVISION: frozenset({State.STARTING}),
+    Action.START: frozenset({State.STARTING}),
+    Action.STOP: frozenset({State.RUNNING, State.STOPPING}),
+    Action.DEPROVISION: frozenset(State) - {State.ABSENT},
+}
+_RESTARTS: Final = {
+    (POWER_CYCLE, 1): _ON_THE_WAY[Action.STOP],
+    (POWER_CYCLE, 2): _ON_THE_WAY[Action.START],
+}
+
+
 def judge(operation: Operation, vm: VM | None, now: float, horizon: float) -> Progress:
     """How an operation stands by its VM's state alone.
 
@@ -108,11 +140,15 @@ def _judge_stopped(operation: Operation, vm: VM, settled: bool) -> Progress:  # 
     return _pending_unless_lost(operation, vm)
 
 
-def _judge_restarted(operation: Operation, vm: VM, settled: bool) -> Progress:  # noqa: ARG001, FBT001
+def _judge_restarted(operation: Operation, vm: VM, settled: bool) -> Progress:  # noqa: FBT001
+    if vm.state is State.RUNNING and operation.mode == UNCONFIRMED:
+        return Succeeded({**vm.info, "restartConfirmed": _booted_since(operation, vm)})
     if vm.state is State.RUNNING and _booted_since(operation, vm):
         return Succeeded(vm.info)
     if vm.state is State.STOPPED and operation.phase == 1 and operation.mode == POWER_CYCLE:
         return Next()
+    if vm.state is State.STOPPED and operation.phase > 1 and not settled:
+        return Pending()  # the start may not be shown yet
     if vm.state is State.STOPPED:
         return Failed(_ended(operation, vm, "instead of booting again"))
     return _pending_unless_lost(operation, vm)

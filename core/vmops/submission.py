@@ -36,6 +36,8 @@ __all__ = ["Submitter"]
 _log = logging.getLogger("vmops")
 
 _ATTEMPTS: Final = 5
+_NOT_YET: Final = 0.5
+"""Seconds, doubled each time, before asking again for a VM that the cloud does not know yet."""
 _UNLIMITED: Final = Limit()
 _DURABLE: Final = frozenset({Action.PROVISION, Action.DEPROVISION})
 
@@ -67,11 +69,15 @@ class Submitter:
         jobs = [self._planner.job(action, bound) for bound in bounds]
         waiting = jobs
         for attempt in range(_ATTEMPTS):
-            self._planner.look(action, waiting)
+            self._planner.look(action, waiting, again=attempt > 0)
             ready, later = self._planner.plan(action, waiting)
-            later += self._send(action, ready, last=attempt == _ATTEMPTS - 1)
+            for job in ready:
+                job.last = attempt == _ATTEMPTS - 1
+            later += self._send(action, ready)
             if not later:
                 break
+            if any(job.not_found for job in later):
+                self._connection.clock.sleep(_NOT_YET * 2**attempt)
             waiting = later
         return [
             Conflict(f"VM {job.name!r} keeps changing hands; try again")
@@ -84,14 +90,15 @@ class Submitter:
         """What became of deleting VMs that were looked at by recovery or reaping."""
         return self._send_group(Action.DEPROVISION, Action.DEPROVISION, jobs) if jobs else {}
 
-    def _send(self, action: Action, jobs: Sequence[Job], *, last: bool) -> list[Job]:
+    def _send(self, action: Action, jobs: Sequence[Job]) -> list[Job]:
         """Send what is ready; the jobs that must be decided again."""
         again: list[Job] = []
         for verb in dict.fromkeys(job.verb for job in jobs if job.verb):
             group = [job for job in jobs if job.verb is verb]
             for job, answer in zip(group, self._batcher(action, verb).submit(group), strict=True):
+                job.not_found = isinstance(answer, NotFound)
                 if isinstance(answer, Stale) or (
-                    not last and self._worth_another_look(verb, job, answer)
+                    not job.last and self._worth_another_look(verb, job, answer)
                 ):
                     job.looked_again = not isinstance(answer, Stale)
                     again.append(job)
@@ -100,7 +107,13 @@ class Submitter:
         return again
 
     def _worth_another_look(self, verb: Action, job: Job, answer: Operation | Exception) -> bool:
-        """Whether a conflict may be our own doing: an answer that was lost, or a racing create."""
+        """Whether a conflict may be our own doing: an answer that was lost, or a racing create.
+
+        And a VM that was seen, or just made, but that the verb does not find, may not be known in
+        all of the cloud yet.
+        """
+        if job.not_found and verb is not Action.PROVISION:
+            return job.sent
         once = job.sent and not job.looked_again
         return once and isinstance(answer, Conflict) and verb is not Action.RESTART
 
@@ -120,21 +133,29 @@ class Submitter:
     ) -> list[Operation | Exception]:
         """One leader's batch: durable first, then called, group by group of equal requests."""
         answers: dict[Job, Operation | Exception] = {}
-        for group in self._alike(verb, jobs):
+        for place, group in enumerate(self._alike(verb, jobs)):
             try:
-                answers.update(self._send_group(action, verb, group))
+                answers.update(self._send_group(action, verb, group, prepaid=place == 0))
             except JournalError as exc:
                 answers.update(dict.fromkeys(group, exc))
         return [answers[job] for job in jobs]
 
-    def _alike(self, verb: Action, jobs: Sequence[Job]) -> Iterable[list[Job]]:
+    def _alike(self, verb: Action, jobs: Sequence[Job]) -> Iterator[list[Job]]:
         """The jobs, grouped by what may leave in one call."""
         if len(jobs) == 1:
-            return [list(jobs)]
+            yield list(jobs)
+            return
         groups: dict[str, list[Job]] = {}
         for job in jobs:
             groups.setdefault(self._likeness(verb, job), []).append(job)
-        return groups.values()
+        for group in groups.values():
+            if verb is Action.PROVISION and self._connection.can_send_many(verb):
+                jobs_of = {job.name: job for job in group}
+                params = group[0].bound.params
+                for names in self._connection.backend.provision_parts(list(jobs_of), params):
+                    yield [jobs_of[name] for name in names]
+            else:
+                yield group
 
     def _likeness(self, verb: Action, job: Job) -> str:
         """What jobs must share to leave in one call."""
@@ -150,7 +171,7 @@ class Submitter:
         return self._journal.digest({"params": values, "ttl": job.bound.call.ttl})
 
     def _send_group(
-        self, action: Action, verb: Action, jobs: list[Job]
+        self, action: Action, verb: Action, jobs: list[Job], *, prepaid: bool = False
     ) -> Mapping[Job, Operation | Exception]:
         answers: dict[Job, Operation | Exception] = {}
         if verb in _DURABLE:
@@ -160,11 +181,13 @@ class Submitter:
             for job in call:
                 job.sent = True
             tokens = [self._token(verb, job) for job in call]
-            answers.update(self._settle(action, verb, call, tokens, self._sent(verb, call, tokens)))
+            handles = self._sent(verb, call, tokens, prepaid=prepaid)
+            prepaid = False
+            answers.update(self._settle(action, verb, call, tokens, handles))
         return answers
 
     def _sent(
-        self, verb: Action, jobs: Sequence[Job], tokens: Sequence[str]
+        self, verb: Action, jobs: Sequence[Job], tokens: Sequence[str], *, prepaid: bool
     ) -> Sequence[Handle | Exception]:
         """The handles of one call, or of a deletion of which nothing is to be seen yet."""
         if verb is Action.DEPROVISION and not jobs[0].present_vm.id:
@@ -172,7 +195,7 @@ class Submitter:
         targets = [self._target(verb, job) for job in jobs]
         renew = partial(self._renew, jobs) if verb in _DURABLE else None
         mode = jobs[0].bound.call.stop_mode
-        return self._connection.send(verb, targets, tokens, mode, renew)
+        return self._connection.send(verb, targets, tokens, mode, renew, prepaid=prepaid)
 
     def _renew(self, jobs: Sequence[Job], indices: Sequence[int], again: bool) -> None:  # noqa: FBT001
         """Send nothing whose lease has ended, or that somebody else has taken over."""
@@ -286,8 +309,8 @@ class Submitter:
             self._submitted(operation)
 
     def _settled(self, verb: Action, job: Job, handle: Handle | Exception) -> Handle | Exception:
-        if isinstance(handle, NotFound) and verb is Action.DEPROVISION:
-            return {}  # gone already, or not visible yet: the wait tells which
+        if isinstance(handle, NotFound) and verb is Action.DEPROVISION and job.last:
+            return {}  # gone already, or still not visible: the wait tells which
         if isinstance(handle, TransientError):
             if verb is Action.RESTART:
                 return {}  # it may have happened: the wait looks for evidence

@@ -51,9 +51,10 @@ class Tracker:
         pace: When to look.
         ended: Told once per look about the outcomes it brought.
         watched: Told of every look at every wait, for progress displays.
+        idle: Told how many seconds there are until the next look.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  (its six collaborators)
+    def __init__(  # noqa: PLR0913, PLR0917  (its seven collaborators)
         self,
         look: Look,
         advance: Callable[[Operation], Operation],
@@ -61,6 +62,7 @@ class Tracker:
         pace: Pace,
         ended: Callable[[Sequence[Outcome]], None] = lambda _: None,
         watched: Callable[[Wait, Progress], None] | None = None,
+        idle: Callable[[float], None] | None = None,
     ) -> None:
         """Nothing happens until somebody waits."""
         self.pace = pace
@@ -69,6 +71,7 @@ class Tracker:
         self._clock = clock
         self._ended = ended
         self._watched = watched
+        self._idle = idle
         self._lock = threading.Lock()
         self._waits: dict[Wait, _Caller] = {}
         self._leader: _Caller | None = None
@@ -144,8 +147,11 @@ class Tracker:
         with self._lock:
             caller.bell.clear()
             earliest = min(wait.due for wait in self._waits)
-        now = self._clock.now()
-        pause = max(earliest, self._last_look + self.pace.tick) - now
+        look_at = max(earliest, self._last_look + self.pace.tick)
+        pause = look_at - self._clock.now()
+        if pause > 0 and self._idle is not None:
+            self._idle(pause)
+            pause = look_at - self._clock.now()
         if pause > 0 and self._clock.wait(caller.bell, pause):
             return  # somebody joined: what is due first may have changed
         self._look_once()

@@ -18,17 +18,17 @@ CORE = ROOT / "core" / "vmops"
 
 # Each layer may import from itself and from those above it.
 LAYERS = [
-    {"protocol", "errors", "clock", "checks"},
+    {"protocol", "errors", "clock", "checks", "user_data"},
     {"operation", "outcomes", "params", "vm", "result"},
     {"backend"},
     {"binding", "semantics", "pace", "batching", "plugins", "schema"},
     {"tracker"},
-    {"records", "waits", "ssh"},
+    {"records", "waits", "ssh", "sending"},
     {"journal", "sql_tables", "sqlite_file"},
     {"durable_journal", "migrations", "connection"},
     {"store"},
     {"history"},
-    {"planning"},
+    {"planning", "watching"},
     {"submission"},
     {"recovery", "reaping"},
     {"dispatch"},

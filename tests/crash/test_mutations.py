@@ -10,7 +10,7 @@ from simulator import mutations
 from simulator.faults import ROUGH
 from simulator.run import SCENARIOS, Plan, simulate
 
-_SEEDS = 80
+_SEEDS = 120
 
 
 @pytest.mark.parametrize(

@@ -118,9 +118,9 @@ BREAKS = {
     ),
     "a restart without an answer is repeated": (
         (
-            "from vmops.connection import Action, Connection\n"
-            "sending = Connection._sending\n"
-            "Connection._sending = lambda self, action, *a, **k: sending(\n"
+            "from vmops.sending import Action, Sender\n"
+            "sending = Sender._repeated\n"
+            "Sender._repeated = lambda self, action, *a, **k: sending(\n"
             "    self, Action.STOP if action is Action.RESTART else action, *a, **k)"
         ),
         {"test_restart_is_asked_for_once"},

@@ -25,7 +25,7 @@ from vmops.plugins import Registry
 from vmops.protocol import Status
 from vmops.result import Result
 from vmops.testing.cloud import CloudUnderTest, Known
-from vmops.vm import State
+from vmops.vm import VM, State
 
 __all__ = ["Lab", "LabFixtures"]
 
@@ -89,6 +89,15 @@ class Lab:
         gone = {State.ABSENT, State.DELETING}
         return sorted(v.name for v in ops.list_vms() if v.name in names and v.state not in gone)
 
+    def check_restarted(self, before: VM, after: VM, result: Result) -> None:
+        """A VM runs again, and what a restart's result says of it is true."""
+        assert (after.state, after.id) == (State.RUNNING, before.id)
+        if not self.backend_type.confirms_restart and after.started == before.started:
+            assert result["restartConfirmed"] is False
+        elif before.started is not None:
+            assert after.started != before.started
+            assert result.get("restartConfirmed", True)
+
     def fail_first(self, call: str, times: int, error: Callable[[], Exception]) -> None:
         """Let the next calls of one kind fail at the backend's edge, before they do anything."""
         self._around(call, times, before=error)
@@ -116,7 +125,7 @@ class Lab:
             return wrapped
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("vmops.connection._SEND_BUDGET", 0.0)  # its user asks no second time
+            patch.setattr("vmops.sending._SEND_BUDGET", 0.0)  # its user asks no second time
             for name, original in self._verbs("provision"):
                 patch.setattr(self.backend_type, name, holding(original))
             status, result = ops.vm_provision(params)

@@ -87,16 +87,6 @@ def test_user_data_is_passed_on_unchanged_and_first(theirs: str) -> None:
     assert "list(append)" in str(config_of(our_text)["merge_how"])
 
 
-def test_user_data_that_is_mime_keeps_its_parts() -> None:
-    """A caller's own multipart message is nested, not taken for text."""
-    theirs = (
-        'Content-Type: multipart/mixed; boundary="x"\nMIME-Version: 1.0\n\n'
-        "--x\nContent-Type: text/x-shellscript\n\n#!/bin/sh\ntrue\n--x--\n"
-    )
-    types = [kind for kind, _ in parts_of(cloud_user_data(Identity("a", "b", KEY, theirs)))]
-    assert types == ["text/x-shellscript", "text/cloud-config"]
-
-
 def test_ready_is_printed_in_every_boot(tmp_path: Path) -> None:
     """The first boot's READY comes from runcmd, every later one from the per-boot script."""
     config = config_of(cloud_user_data(Identity("a", "b")))

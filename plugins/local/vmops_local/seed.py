@@ -10,11 +10,10 @@ import io
 import json
 import tarfile
 from dataclasses import dataclass
-from email.mime.multipart import MIMEMultipart
-from email.mime.text import MIMEText
 from pathlib import Path
 from typing import Any
 
+from vmops import check_ssh_public_key, check_user_data, merged_user_data
 from vmops.errors import InvalidParams, Problem
 from vmops_local.files import write_new
 
@@ -23,16 +22,6 @@ __all__ = ["LOGIN", "Identity", "check_identity", "write_cloud_seed", "write_lin
 LOGIN = "vmops"
 """The account that the cloud seed makes, with sudo, beside the image's own default account."""
 
-_KEY_TYPES = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-")
-_USER_DATA_STARTS = (
-    "#cloud-config",
-    "#!",
-    "#include",
-    "#part-handler",
-    "#cloud-boothook",
-    "## template: jinja",
-)
-_MOST_USER_DATA = 1 << 20
 _READY_SCRIPT = "/var/lib/cloud/scripts/per-boot/vmops-ready"
 _STATE = "/var/lib/vmops"
 
@@ -83,19 +72,15 @@ def check_identity(ssh_public_key: str, user_data: str, *, script_only: bool = F
     Raises:
         InvalidParams: With every problem; the user data is never shown.
     """
-    problems = []
-    key = ssh_public_key.strip()
-    if key and (len(key.splitlines()) != 1 or not key.isprintable() or len(key.split()) < 2):  # noqa: PLR2004
-        problems.append("it is not one line of the form `ssh-ed25519 AAAA... comment`")
-    elif key and not key.startswith(_KEY_TYPES):
-        kind = key.split()[0][:30]
-        problems.append(f"{kind!r} is no type of key; give the content of the .pub file")
-    found = [Problem("sshPublicKey", text) for text in problems]
-    starts = ("#!",) if script_only else (*_USER_DATA_STARTS, "Content-Type:", "MIME-Version:")
-    if user_data and not user_data.startswith(starts):
-        found.append(Problem("userData", f"it must begin with one of {', '.join(starts)}"))
-    if len(user_data) > _MOST_USER_DATA:
-        found.append(Problem("userData", f"it is over {_MOST_USER_DATA} characters"))
+    found = []
+    try:
+        check_ssh_public_key(ssh_public_key)
+    except ValueError as exc:
+        found.append(Problem("sshPublicKey", str(exc)))
+    try:
+        check_user_data(user_data, script_only=script_only)
+    except ValueError as exc:
+        found.append(Problem("userData", str(exc)))
     if found:
         raise InvalidParams(*found)
 
@@ -125,24 +110,8 @@ def write_cloud_seed(target: Path, identity: Identity) -> None:
 
 
 def cloud_user_data(identity: Identity) -> str:
-    """The user data for cloud-init: the caller's own, and ours after it.
-
-    Ours is a cloud-config in JSON, which is YAML too: nothing that a caller gives can break out of
-    its quotes. Its lists are appended to the caller's, as `merge_how` says.
-    """
-    ours = "#cloud-config\n" + json.dumps(_cloud_config(identity.ssh_public_key.strip()), indent=1)
-    if not identity.user_data:
-        return ours
-    whole = MIMEMultipart()
-    if identity.user_data.startswith(("Content-Type:", "MIME-Version:")):
-        from email import message_from_string
-
-        whole.attach(message_from_string(identity.user_data))
-    else:
-        # of a text/plain part, cloud-init reads the kind from its first line
-        whole.attach(MIMEText(identity.user_data, "plain", "utf-8"))
-    whole.attach(MIMEText(ours, "cloud-config", "utf-8"))
-    return whole.as_string()
+    """The user data for cloud-init: the caller's own, and ours after it."""
+    return merged_user_data(_cloud_config(identity.ssh_public_key.strip()), identity.user_data)
 
 
 def _cloud_config(key: str) -> dict[str, Any]:
@@ -153,7 +122,6 @@ def _cloud_config(key: str) -> dict[str, Any]:
         "lock_passwd": True,
     }
     config: dict[str, Any] = {
-        "merge_how": "list(append)+dict(no_replace,recurse_list)+str()",
         "users": ["default", user],
         "write_files": [{"path": _READY_SCRIPT, "permissions": "0755", "content": _READY}],
         "runcmd": [[_READY_SCRIPT, "first"]],

@@ -10,10 +10,10 @@ import pytest
 
 from simulator.world import Cloud
 from vmops import Target, durable_journal
-from vmops.connection import Connection
 from vmops.operation import Action
 from vmops.reaping import Reaper, Reason
 from vmops.recovery import Recoverer
+from vmops.sending import Sender
 from vmops.submission import Submitter
 
 __all__ = [
@@ -30,10 +30,10 @@ __all__ = [
 
 def without_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each attempt of a verb has a token of its own, as SDKs make them."""
-    sending = Connection._sending
+    sending = Sender._repeated
 
     def with_another_token(
-        self: Connection, action: Action, call: Any, *rest: Any, **options: Any
+        self: Sender, action: Action, call: Any, *rest: Any, **options: Any
     ) -> Any:
         def send() -> Any:
             targets, _, *mode = call.args
@@ -41,7 +41,7 @@ def without_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return sending(self, action, send, *rest, **options)
 
-    monkeypatch.setattr(Connection, "_sending", with_another_token)
+    monkeypatch.setattr(Sender, "_repeated", with_another_token)
 
 
 def without_tags(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,10 +88,10 @@ def without_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_restraint(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reboot that got no answer is asked for again, as every other verb is."""
-    sending = Connection._sending
+    sending = Sender._repeated
 
-    def repeating(self: Connection, action: Action, *rest: Any, **options: Any) -> Any:
+    def repeating(self: Sender, action: Action, *rest: Any, **options: Any) -> Any:
         repeated = Action.START if action is Action.RESTART else action
         return sending(self, repeated, *rest, **options)
 
-    monkeypatch.setattr(Connection, "_sending", repeating)
+    monkeypatch.setattr(Sender, "_repeated", repeating)
