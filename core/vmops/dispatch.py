@@ -201,7 +201,8 @@ class Dispatcher:
         return Wait(
             operation,
             deadline=line.connection.clock.now() + timeout,
-            interval=call.poll_interval,
+            # a PENDING result carries the backend's own, which asks for nothing
+            interval=None if call.poll_interval == backend.poll_interval else call.poll_interval,
             accept=answers_ssh if setup and call.ready == "ssh" else None,
         )
 

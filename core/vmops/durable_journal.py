@@ -329,8 +329,8 @@ class DurableJournal:
         if not over:
             return
         with self._store.writing() as tables:
-            known = tables.uids(list(over))
-            tables.end([over[id_] for id_, _ in known])
+            tables.end(list(over.values()))
+            known = tables.uids([id_ for id_, outcome in over.items() if _ends_a_row(outcome)])
             rows = tables.rows([uid for _, uid in known])
             changed = [_after(rows.get(uid), over[id_]) for id_, uid in known]
             tables.put([row for row in changed if row is not None])
@@ -365,10 +365,14 @@ def _change(
     tables.put([change(held) for held in ours])
 
 
+def _ends_a_row(outcome: Outcome) -> bool:
+    return (outcome.operation.action, outcome.end) in _ENDS
+
+
 def _after(row: Row | None, outcome: Outcome) -> Row | None:
     """The row after an operation's end; None where the row is about something else by now."""
     operation = outcome.operation
-    before, after = _ENDS.get((operation.action, outcome.end), ("", ""))
+    before, after = _ENDS[operation.action, outcome.end]
     if row is None or row.state != before or f"&id={operation.id}" not in row.url:
         return None
     if operation.mode == UNSEEN and outcome.end is End.FAILED:

@@ -12,6 +12,8 @@ from vmops.operation import Action
 __all__ = ["Pace"]
 
 _JITTER: Final = 0.1
+_MARGIN: Final = 0.25
+"""Of a tick: what is learned is known to half a step only."""
 
 
 class Pace:
@@ -35,9 +37,15 @@ class Pace:
         return self._quantile(action, 0.5)
 
     def first(self, action: Action) -> float:
-        """Seconds after the request at which the first look is worth its call."""
-        early = self._quantile(action, 0.1)
-        return self.tick if early is None else max(early * 0.95, self.tick)
+        """Seconds after the request at which the first look is worth its call.
+
+        Where durations hardly differ that is after nearly all of them, so that one look is enough;
+        else a step after the shortest, so that none is seen much later than it ends.
+        """
+        early, late = self._quantile(action, 0.1), self._quantile(action, 0.9)
+        if early is None or late is None:
+            return self.tick
+        return max(min(late, early + self.tick) + self.tick * _MARGIN, self.tick)
 
     def step(self, action: Action, elapsed: float) -> float:
         """Seconds from one look to the next, jittered so that processes drift apart."""

@@ -76,7 +76,10 @@ class Call(_Model):
         None, ge=0, description="Seconds a wait lasts at most; 0 looks once."
     )
     poll_interval: float | None = Field(
-        None, gt=0, description="Seconds between two looks at most."
+        None,
+        gt=0,
+        description="Seconds between two looks at most; the backend's own, as results have it,"
+        " leaves the pace to vmops.",
     )
     ready: Literal["running", "ssh"] = Field(
         "running", description="When a setup wait ends: the VM runs, or it answers as SSH."

@@ -112,7 +112,9 @@ class Planner:
         """Whether what a wait has just seen is enough to act on: the cloud refuses if it errs."""
         if action is Action.PROVISION or job.ref.id not in {"", seen.id}:
             return False
-        if not job.row.present or self.token(seen) != job.row.token:
+        if not self.owns(seen):
+            return False
+        if job.row.uid and not (job.row.present and self.token(seen) == job.row.token):
             return False
         return decide(action, seen, job.bound.call.stop_mode) is Decision.CALL
 

@@ -73,11 +73,17 @@ _VARIABLES: Final = 500  # in one query: SQLite takes a limited number
 _COLUMNS: Final = [vms.c[name] for name in Row.__slots__]
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
-# The statements of every intent are put together once: that takes longer than running them.
+# The statements of every verb are put together once: that takes longer than running them.
 _ROWS: Final = sa.select(*_COLUMNS).where(vms.c.uid.in_(sa.bindparam("uids", expanding=True)))
 _IS_SEQUENCE: Final = meta.c.key == "sequence"
 _SEQUENCE: Final = sa.select(meta.c.value).where(_IS_SEQUENCE)
 _SET_SEQUENCE: Final = sa.update(meta).where(_IS_SEQUENCE)
+_LOG: Final = sa.insert(operations)
+_UIDS: Final = sa.select(operations.c.id, operations.c.uid).where(
+    operations.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+_END: Final = sa.update(operations).where(operations.c.id == sa.bindparam("which"))
+"""The columns to set are the other keys of the values."""
 
 
 @cache
@@ -173,7 +179,7 @@ class SqlTables:
             for uid, operation in asked
         ]
         if rows:
-            self.connection.execute(sa.insert(operations), rows)
+            self.connection.execute(_LOG, rows)
 
     def last_operation(self, operation_id: str) -> str:
         """The id of what was asked last of the VM of this operation; empty if it is unknown."""
@@ -190,9 +196,8 @@ class SqlTables:
         """(operation id, uid) of those that are known."""
         found: list[tuple[str, str]] = []
         for start in range(0, len(operation_ids), _VARIABLES):
-            some = operations.c.id.in_(operation_ids[start : start + _VARIABLES])
-            query = sa.select(operations.c.id, operations.c.uid).where(some)
-            found += [(row.id, row.uid) for row in self.connection.execute(query)]
+            some = {"ids": operation_ids[start : start + _VARIABLES]}
+            found += [(id_, uid) for id_, uid in self.connection.execute(_UIDS, some)]
         return found
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
@@ -207,9 +212,7 @@ class SqlTables:
             for outcome in outcomes
         ]
         if values:
-            which = operations.c.id == sa.bindparam("which")
-            # the columns to set are the other keys of the values
-            self.connection.execute(sa.update(operations).where(which), values)
+            self.connection.execute(_END, values)
 
     def open_operations(self, backend: str) -> list[Operation]:
         """The operations of a backend that nobody has seen end."""

@@ -156,8 +156,12 @@ def _engine(path: Path) -> sa.Engine:
     arguments = {"timeout": 30, "check_same_thread": False}
     engine = sa.create_engine(f"sqlite:///{path}", connect_args=arguments)
     sa.event.listen(engine, "connect", _set_up)
-    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.connection.driver_connection.execute("BEGIN")  # type: ignore[union-attr]
 
 
 def _set_up(connection: object, _record: object) -> None:

@@ -68,7 +68,7 @@ class RecoveryRules:
         lab.end_leases(horizon=True)  # of VMs that leave one by one, some may never have left
         assert recovered(lab.cloud.timeout) is (moment == "after the call")
         held = sorted(name for name, state in lab.states().items() if state == "LIVE")
-        assert sorted(lab.states()) == names
+        assert set(lab.states()) <= set(names)  # likewise, nor been written down
         assert eventually(reaped, lambda alive: alive == held, lab.cloud.timeout) == held
 
     def test_recovery_beside_the_living(self, lab: Lab, ops: VMOps) -> None:
