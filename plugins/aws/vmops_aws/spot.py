@@ -1,0 +1,98 @@
+"""Persistent spot requests: they outlive their instances, and launch new ones until cancelled.
+
+So a request of ours without an instance that is seen to be ours is shown as a VM of its own, whose
+id is the request's: recovery and reaping find it, and deleting it cancels the request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from vmops import VM, State
+from vmops_aws.client import Clients, Filters, chunks
+from vmops_aws.instances import Instances, ownership, tags_of
+
+__all__ = ["SpotRequests", "is_request"]
+
+_REQUEST = re.compile(r"sir-[0-9a-z]{8,17}\Z")
+_LIVE: Final = ["open", "active", "disabled"]
+_GOING: Final = frozenset({State.ABSENT, State.DELETING})
+
+
+def is_request(id_: str) -> bool:
+    """Whether an id is a spot request's."""
+    return _REQUEST.match(id_) is not None
+
+
+class SpotRequests:
+    """The persistent spot requests of one connection.
+
+    Args:
+        clients: EC2.
+        instances: Shows what they have launched.
+    """
+
+    def __init__(self, clients: Clients, instances: Instances) -> None:
+        """Ask nothing yet."""
+        self._clients = clients
+        self._instances = instances
+
+    def orphans(self, instances: Collection[str]) -> Iterator[VM]:
+        """Our live requests that none of these instances belongs to."""
+        requests = self._raw({"tag-key": ["vmops-owner"], "state": _LIVE})
+        return self._shown([r for r in requests if r.get("InstanceId") not in instances])
+
+    def by_token(self, tokens: Sequence[str]) -> Iterator[VM]:
+        """Our live requests that were made with these idempotency tokens."""
+        for some in chunks(tokens):
+            yield from self._shown(list(self._raw({"tag:vmops-token": some, "state": _LIVE})))
+
+    def by_id(self, ids: Sequence[str]) -> Iterator[VM]:
+        """These requests under their own ids, ended ones included."""
+        for some in chunks(ids):
+            requests = list(self._raw({"spot-instance-request-id": some}))
+            for request, vm in zip(requests, self._shown(requests), strict=True):
+                yield replace(vm, id=request["SpotInstanceRequestId"])
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Let these requests launch nothing any more."""
+        if ids:
+            self._clients.call("cancel_spot_instance_requests", SpotInstanceRequestIds=list(ids))
+
+    def _raw(self, filters: Filters) -> Iterator[dict[str, Any]]:
+        operation, key = "describe_spot_instance_requests", "SpotInstanceRequests"
+        return self._clients.pages(operation, key, filters)
+
+    def _shown(self, requests: Sequence[Mapping[str, Any]]) -> Iterator[VM]:
+        """The requests as VMs, each in the state of what it has launched."""
+        launched = [request["InstanceId"] for request in requests if request.get("InstanceId")]
+        seen = {vm.id: vm for vm in self._instances.by_id(launched)}
+        for request in requests:
+            yield _vm(request, seen.get(request.get("InstanceId", "")))
+
+
+def _vm(request: Mapping[str, Any], instance: VM | None) -> VM:
+    if instance is not None and instance.tags is not None and instance.state not in _GOING:
+        return instance
+    tags = ownership(tags_of(request), 0)
+    id_ = request["SpotInstanceRequestId"]
+    live = request.get("State") in _LIVE
+    info: dict[str, Any] = {"spotRequest": id_, "spotMode": "persistent"}
+    shown = VM(
+        tags.vm if tags is not None else id_,
+        State.STARTING if live else State.ABSENT,
+        id=id_,
+        tags=tags,
+        info=info,
+    )
+    if instance is None:  # if it is there all the same, EC2 does not show it yet
+        return replace(shown, id=request.get("InstanceId") or id_) if live else shown
+    if instance.state in _GOING:
+        return shown
+    # launched in place of one that ended: not tagged as ours
+    return replace(
+        shown, state=instance.state, info={**instance.info, **info, "instance": instance.id}
+    )
