@@ -42,15 +42,17 @@ def under_test(config: dict[str, Any], **params: Any) -> CloudUnderTest:
 
 
 class TestAws(BackendConformance):
-    """As most people use it: on demand, reboots that leave no trace."""
+    """On demand, reboots that leave no trace, and a cloud that shows new VMs and states late."""
 
     @pytest.fixture
-    def cloud(self, config: dict[str, Any]) -> CloudUnderTest:
+    def cloud(self, config: dict[str, Any], ec2: Any) -> CloudUnderTest:
+        ec2.settings(invisible=0.1, stale=0.05)
         return under_test(config)
 
 
+@pytest.mark.slow
 class TestAwsSpot(BackendConformance):
-    """Persistent spot requests, restarts as a stop and a start, and a late view of new VMs."""
+    """Persistent spot requests, and restarts as a stop and a start."""
 
     @pytest.fixture
     def cloud(self, config: dict[str, Any], ec2: Any) -> CloudUnderTest:

@@ -113,6 +113,7 @@ class Clients:
             connect_timeout=_CONNECT_TIMEOUT,
             read_timeout=_READ_TIMEOUT,
             max_pool_connections=_CONNECTIONS,
+            parameter_validation=False,  # what is sent was checked before; EC2 checks it again
             user_agent_extra="vmops",
         )
         return self._session.client(
