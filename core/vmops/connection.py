@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from vmops.backend import Backend, Limit, Progress, StopMode, Target
@@ -102,6 +103,16 @@ class Connection:
             return seen
 
         return self._patiently(look)
+
+    def find(self, refs: Sequence[Ref]) -> list[VM | Exception | None]:
+        """These VMs, looked at patiently: by id where it is known, then by name."""
+        seen = self.look_patiently(refs)
+        lost = [i for i, ref in enumerate(refs) if ref.id and ref.name and _is_gone(seen[i])]
+        if lost:
+            named = self.look_patiently([replace(refs[i], id="") for i in lost])
+            for i, vm in zip(lost, named, strict=True):
+                seen[i] = vm or seen[i]
+        return seen
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """What a call that changes nothing returns, repeated while there is no answer."""
@@ -259,6 +270,10 @@ class Connection:
 
 
 _NO_TAGS: Final = Tags("", "", "")
+
+
+def _is_gone(vm: VM | Exception | None) -> bool:
+    return vm is None or (isinstance(vm, VM) and vm.state is State.ABSENT)
 
 
 def vm_info(vm: VM) -> dict[str, Any]:

@@ -119,31 +119,23 @@ class Planner:
         return decide(action, seen, job.bound.call.stop_mode) is Decision.CALL
 
     def _see(self, jobs: Sequence[Job]) -> None:
-        """Ask for the VMs by the ids that the journal knows, and by name where that finds none."""
-        known = [
-            job
-            for job in jobs
-            if job.row.vm_id and not job.ref.id and job.row.state not in FINISHED
-        ]
-        refs = {job: replace(job.ref, token=job.row.token) for job in jobs}
-        self._ask({**refs, **{job: replace(refs[job], id=job.row.vm_id) for job in known}})
-        gone = [job for job in known if job.answer is None and _is_gone(job.vm)]
-        if gone:
-            tombstones = {job: job.vm for job in gone}
-            self._ask({job: refs[job] for job in gone})
-            for job in gone:
-                job.vm = job.vm or tombstones[job]
-
-    def _ask(self, refs: Mapping[Job, Ref]) -> None:
-        for job in refs:
+        """Ask the cloud for the VMs, by the ids that the journal knows first."""
+        refs = [self._ref(job) for job in jobs]
+        for job in jobs:
             job.asked = self._connection.clock.now()
         try:
-            seen = self._connection.look_patiently(list(refs.values()))
+            seen = self._connection.find(refs)
         except TransientError as exc:
-            seen = [exc] * len(refs)
-        for job, vm in zip(refs, seen, strict=True):
+            seen = [exc] * len(jobs)
+        for job, vm in zip(jobs, seen, strict=True):
             job.answer = vm if isinstance(vm, Exception) else None
             job.vm = vm if isinstance(vm, VM) else None
+
+    @staticmethod
+    def _ref(job: Job) -> Ref:
+        known = "" if job.row.state in FINISHED else job.row.vm_id
+        # an id that the caller gave decides alone
+        return Ref(job.ref.name, known, job.row.token) if not job.ref.id else Ref("", job.ref.id)
 
     def _rows(self, action: Action, uids: Sequence[str]) -> Mapping[str, Row]:
         try:
@@ -304,7 +296,7 @@ class Planner:
     def _joined(self, action: Action, job: Job, vm: VM) -> Operation:
         if job.row.url and job.row.state not in FINISHED:
             recorded = Operation.from_url(job.row.url)
-            if recorded.action is action:
+            if recorded.action is action and recorded.vm_id in {"", vm.id}:
                 return recorded
         operation = self.operation(action, job, vm, {}, secrets.token_hex(8))
         if job.row.state == "INTENT" and action is Action.PROVISION:
@@ -330,7 +322,3 @@ class Planner:
             handle={**{key: value for key, value in extras.items() if value}, **handle},
             mode=mode,
         )
-
-
-def _is_gone(vm: VM | None) -> bool:
-    return vm is None or vm.state is State.ABSENT

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ class Registry:
         self._broken: dict[str, PluginError] = {}
         self._candidates: dict[str, list[metadata.EntryPoint]] = {}
         self._given = entry_points
+        self._lock = threading.RLock()
         points = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
         for point in points:
             if point.group == GROUP and self._allowed(point):
@@ -142,18 +144,19 @@ class Registry:
             UnknownBackend: Nothing installed and allowed provides it.
             PluginError: Its plugin is broken, or several distributions claim the name.
         """
-        if name in self._classes:
+        with self._lock:  # several threads may be the first to use it
+            if name in self._classes:
+                return self._classes[name]
+            if name in self._broken:
+                raise self._broken[name]
+            if name not in self._candidates:
+                raise UnknownBackend(self._unknown(name))
+            try:
+                self._classes[name] = self._import(name)
+            except PluginError as exc:
+                self._broken[name] = exc
+                raise
             return self._classes[name]
-        if name in self._broken:
-            raise self._broken[name]
-        if name not in self._candidates:
-            raise UnknownBackend(self._unknown(name))
-        try:
-            self._classes[name] = self._import(name)
-        except PluginError as exc:
-            self._broken[name] = exc
-            raise
-        return self._classes[name]
 
     def load_observers(self) -> None:
         """Import the plugins that only watch; one that is broken is logged and skipped."""

@@ -124,7 +124,7 @@ class Recoverer:
         rows = self._journal.claim(place, now)
         if not rows:
             return left
-        seen = self._connection.look_patiently([Ref(r.vm, r.vm_id, r.token) for r in rows])
+        seen = self._connection.find([Ref(r.vm, r.vm_id, r.token) for r in rows])
         return left + [self._row(row, vm, now) for row, vm in zip(rows, seen, strict=True)]
 
     def _row(self, row: Row, vm: VM | Exception | None, asked: float) -> Recovery:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from memory_cloud import World, plugin_for
 
+import vmops_sim
 from vmops import Event, VMOps, hookimpl
 from vmops.errors import PluginError, UnknownBackend
-from vmops.plugins import Registry
+from vmops.plugins import GROUP, Registry
 
 GOOD = """
 from vmops import Backend, Params, Settings, hookimpl
@@ -191,3 +194,21 @@ def test_without_a_journal_no_database_is_imported() -> None:
         "print('sqlalchemy' in sys.modules)"
     )
     assert run(code) == "False"
+
+
+class _SlowPoint:
+    """An entry point whose module takes its time."""
+
+    group, name, dist = GROUP, "sim", None
+
+    def load(self) -> Any:
+        time.sleep(0.05)
+        return vmops_sim
+
+
+def test_first_use_by_many_threads() -> None:
+    """A backend that several threads use first at once is imported and registered once."""
+    registry = Registry(policy="", entry_points=[_SlowPoint()])  # type: ignore[list-item]
+    with ThreadPoolExecutor(8) as pool:
+        classes = list(pool.map(lambda _: registry.load("sim"), range(8)))
+    assert len(set(classes)) == 1

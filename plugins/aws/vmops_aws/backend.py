@@ -91,7 +91,8 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         if refs is None:
             instances = list(self._instances.ours())
             return [*instances, *self._spot.orphans({vm.id for vm in instances})]
-        return [*self._by_id([ref.id for ref in refs if ref.id]), *self._by_name(refs)]
+        seen = [*self._by_id([ref.id for ref in refs if ref.id]), *self._by_name(refs)]
+        return self._spot.told_apart(seen)
 
     def describe_changed(self, refs: Sequence[Ref], states: frozenset[State]) -> Iterable[VM]:
         """One call for up to 200 VMs, or for up to 200 batches of VMs."""
@@ -183,18 +184,16 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         token: str,  # noqa: ARG002
     ) -> list[Handle | CloudError]:
         """TerminateInstances, once no spot request can launch another in their place."""
-        for vm in vms:
-            if is_request(vm.id) and "instance" in vm.vm.info and vm.vm.tags is not None:
-                # without its request, nothing else would say that this is ours
-                self._labels.claim(vm.vm.info["instance"], vm.vm.tags)
-        self._spot.cancel(sorted(self._requests(vms)))
-        ids = [vm.vm.info.get("instance", "") if is_request(vm.id) else vm.id for vm in vms]
-        self._send("terminate_instances", "TerminatingInstances", [id_ for id_ in ids if id_])
+        orphaned = [vm for vm in vms if is_request(vm.id) or vm.vm.state is State.FAILED]
+        self._spot.cancel(self._requests([vm for vm in vms if vm not in orphaned]))
+        ids = [vm.id for vm in vms if not is_request(vm.id)]
+        ids += self._spot.end(self._requests(orphaned), self._labels.claim)
+        self._send("terminate_instances", "TerminatingInstances", ids)
         for id_ in ids:
             self._instances.nameless.pop(id_, None)
         return [{} for _ in vms]
 
-    def _requests(self, vms: Sequence[Target[AwsParams]]) -> set[str]:
+    def _requests(self, vms: Sequence[Target[AwsParams]]) -> list[str]:
         """The spot requests that must not outlive these VMs."""
         found = {
             vm.vm.info["spotRequest"]
@@ -203,7 +202,7 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         }
         # a VM that EC2 does not show yet may have a request all the same
         tokens = [vm.vm.tags.token for vm in vms if not vm.vm.info and vm.vm.tags is not None]
-        return found | {request.id for request in self._spot.by_token(tokens)}
+        return sorted(found | {vm.info["spotRequest"] for vm in self._spot.by_token(tokens)})
 
     def retag(self, vm: VM, tags: Tags) -> None:
         """CreateTags on the VM, its disks, its interfaces and its spot request."""
@@ -230,7 +229,7 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         seen = list(self._instances.by_name([ref.name for ref in refs if not ref.id]))
         tokens = {ref.token for ref in refs if ref.token and not ref.id}
         for look in (self._instances.by_token, self._spot.by_token):
-            tokens -= {vm.tags.token for vm in seen if vm.tags is not None and not _may_return(vm)}
+            tokens -= {vm.tags.token for vm in seen if vm.tags is not None}
             seen += look(sorted(tokens))
         return seen
 
@@ -249,11 +248,6 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         missing = {*ids} - {one.get("InstanceId") for one in answer.get(key, ())} if key else set()
         if missing:
             raise NotEc2Error(f"aws: {operation}: the answer does not tell of {min(missing)}")
-
-
-def _may_return(vm: VM) -> bool:
-    """Whether a VM that has ended may have left a request that launches another one."""
-    return vm.state is State.ABSENT and vm.info.get("spotMode") == "persistent"
 
 
 def _one_time(vm: Target[AwsParams]) -> NotSupported:

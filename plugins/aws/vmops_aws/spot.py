@@ -7,11 +7,11 @@ id is the request's: recovery and reaping find it, and deleting it cancels the r
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from vmops import VM, State
+from vmops import VM, State, Tags
 from vmops_aws.client import Clients, Filters, chunks
 from vmops_aws.instances import Instances, ownership, tags_of
 
@@ -57,10 +57,39 @@ class SpotRequests:
             for request, vm in zip(requests, self._shown(requests), strict=True):
                 yield replace(vm, id=request["SpotInstanceRequestId"])
 
+    def told_apart(self, vms: Sequence[VM]) -> list[VM]:
+        """The VMs; one that is gone, and whose request will bring another, is a FAILED one."""
+        ended = [vm for vm in vms if vm.state in _GOING and vm.info.get("spotMode") == "persistent"]
+        tokens = sorted({vm.tags.token for vm in ended if vm.tags is not None})
+        live = {vm.info["spotRequest"] for vm in self.by_token(tokens)}
+        return [
+            replace(vm, state=State.FAILED)
+            if vm in ended and vm.info.get("spotRequest") in live
+            else vm
+            for vm in vms
+        ]
+
     def cancel(self, ids: Sequence[str]) -> None:
         """Let these requests launch nothing any more."""
         if ids:
             self._clients.call("cancel_spot_instance_requests", SpotInstanceRequestIds=list(ids))
+
+    def end(self, ids: Sequence[str], claim: Callable[[str, Tags], None]) -> list[str]:
+        """Cancel requests that have lost their VMs; the instances that they have launched since.
+
+        Args:
+            ids: The requests.
+            claim: Writes tags on an instance, of which else only its request says that it is ours.
+        """
+        if not ids:
+            return []
+        for vm in self.by_id(ids):
+            if "instance" in vm.info and vm.tags is not None:
+                claim(vm.info["instance"], vm.tags)
+        self.cancel(ids)
+        requests = self._raw({"spot-instance-request-id": ids})
+        launched = [request["InstanceId"] for request in requests if request.get("InstanceId")]
+        return [vm.id for vm in self._instances.by_id(launched) if vm.state not in _GOING]
 
     def _raw(self, filters: Filters) -> Iterator[dict[str, Any]]:
         operation, key = "describe_spot_instance_requests", "SpotInstanceRequests"
