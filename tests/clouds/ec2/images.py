@@ -43,13 +43,14 @@ def _pair(name: str, owner: str, device: str, size: int, parameter: str) -> list
 
 
 _CANONICAL, _DEBIAN, _AMAZON = "099720109477", "136693071363", "137112412989"
-_UBUNTU = "/aws/service/canonical/ubuntu/server/{}/stable/current/{{arch}}/hvm/ebs-gp3/ami-id"
+# Canonical's images are on gp3 disks since 23.10
+_UBUNTU = "/aws/service/canonical/ubuntu/server/{}/stable/current/{{arch}}/hvm/ebs-{}/ami-id"
 _RELEASE = "/aws/service/debian/release/{}/latest/{{arch}}"
 _AL2023 = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}"
 
 _PUBLIC = [
-    *_pair("ubuntu-24.04", _CANONICAL, "/dev/sda1", 8, _UBUNTU.format("24.04")),
-    *_pair("ubuntu-22.04", _CANONICAL, "/dev/sda1", 8, _UBUNTU.format("22.04")),
+    *_pair("ubuntu-24.04", _CANONICAL, "/dev/sda1", 8, _UBUNTU.format("24.04", "gp3")),
+    *_pair("ubuntu-22.04", _CANONICAL, "/dev/sda1", 8, _UBUNTU.format("22.04", "gp2")),
     *_pair("debian-12", _DEBIAN, "/dev/xvda", 8, _RELEASE.format("12")),
     *_pair("debian-13", _DEBIAN, "/dev/xvda", 8, _RELEASE.format("13")),
     *_pair("amazon-linux-2023", _AMAZON, "/dev/xvda", 8, _AL2023),

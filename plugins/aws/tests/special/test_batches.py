@@ -218,7 +218,7 @@ def test_pages(aws: Any, ops: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names_are_written_later(aws: Any, ops: Any) -> None:
     """While somebody waits, members get names of their own, on the instances they belong to."""
-    aws.cloud.settings(stop=0.3)
+    aws.cloud.settings(stop=2.0)
     names = _names(6)
     results = aws.all(ops, "provision", names)
     assert "CreateTags" not in aws.actions()
@@ -235,7 +235,7 @@ def test_names_are_written_later(aws: Any, ops: Any) -> None:
 
 def test_names_keep_to_their_budget(aws: Any, ops: Any) -> None:
     """However many members have no names, 20 at once and 5 a second are written, no more."""
-    aws.cloud.settings(stop=0.5)
+    aws.cloud.settings(stop=2.0)
     names = _names(40)
     began = time.monotonic()
     aws.all(ops, "provision", names)

@@ -211,7 +211,7 @@ def test_user_data_and_key_are_merged(aws: Any, ops: Any) -> None:
     assert "keys" not in aws.left()
 
 
-@pytest.mark.parametrize("alias", sorted(ALIASES.keys() - {"ubuntu-22.04"}))
+@pytest.mark.parametrize("alias", sorted(ALIASES))
 def test_aliases(aws: Any, ops: Any, alias: str) -> None:
     """An alias is the publisher's newest AMI for the size's CPU; it is looked up once an hour."""
     cpus = {"t3.micro": "amd64", "t4g.micro": "arm64"}
