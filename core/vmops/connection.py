@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from vmops.backend import Backend, Limit, Progress, StopMode, Target
+from vmops.backend import Backend, Limit, Progress
 from vmops.batching import Batcher, Limiter
 from vmops.errors import (
     CloudError,
@@ -20,10 +20,10 @@ from vmops.errors import (
     Unavailable,
     VMOpsError,
 )
-from vmops.operation import Action, Handle, Operation
+from vmops.operation import Operation
 from vmops.params import LocalOnly, Params, Tuning, as_text
 from vmops.records import Place
-from vmops.sending import Patience, Renew, Sender
+from vmops.sending import Patience, Sender
 from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Connection", "vm_info"]
@@ -53,7 +53,7 @@ class Connection:
         self._owner = owner
         self._limiters: dict[str, Limiter] = {}
         self._looks: Batcher[Ref, VM | None] = Batcher(self._describe, self.limiter("describe"))
-        self._sender = Sender(backend, self.limiter, self._call)
+        self.sender = Sender(backend, self.limiter, self._call)
         self._account: str | None = None
         self._lock = threading.Lock()
         self._recent: dict[str, tuple[float, VM]] = {}
@@ -189,23 +189,6 @@ class Connection:
     def list_vms(self) -> list[VM]:
         """Every VM that carries vmops tags, whoever's it is."""
         return self._patiently(lambda: self._call(lambda: list(self.backend.describe(None))))
-
-    def can_send_many(self, action: Action) -> bool:
-        """Whether the cloud takes many VMs in one call of this verb."""
-        return self._sender.can_send_many(action)
-
-    def send(  # noqa: PLR0913  (what a verb takes, and how it is repeated)
-        self,
-        action: Action,
-        targets: Sequence[Target[Any]],
-        tokens: Sequence[str],
-        mode: StopMode,
-        renew: Renew | None = None,
-        *,
-        prepaid: bool = False,
-    ) -> list[Handle | Exception]:
-        """A handle, or what went wrong, for `action` on each target; see `Sender.send`."""
-        return self._sender.send(action, targets, tokens, mode, renew, prepaid=prepaid)
 
     def close(self) -> None:
         """Let go of the backend's sockets and files."""

@@ -23,11 +23,11 @@ from vmops.errors import (
     VMOpsError,
 )
 from vmops.journal import Journal, NoJournal
+from vmops.looking import Answer
 from vmops.operation import Action, Operation
 from vmops.outcomes import Outcome, Wait
 from vmops.pace import Pace
 from vmops.params import Call, Settings
-from vmops.planning import Answer
 from vmops.plugins import Event, Registry
 from vmops.records import FINISHED, Place
 from vmops.ssh import answers_ssh

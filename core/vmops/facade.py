@@ -18,9 +18,9 @@ from vmops.dispatch import Dispatcher, Line
 from vmops.errors import CloudError, InvalidParams, JournalError, Problem, VMOpsError
 from vmops.housekeeping import Housekeeping
 from vmops.journal import Journal
+from vmops.looking import Answer
 from vmops.operation import Action, Operation
 from vmops.outcomes import End, Outcome, Wait
-from vmops.planning import Answer
 from vmops.plugins import Registry
 from vmops.protocol import Status
 from vmops.reaping import Reaping

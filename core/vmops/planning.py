@@ -1,64 +1,28 @@
-"""Deciding: look at the VM, then at the tables, before anything is sent."""
+"""Deciding: what a verb means for a VM as it was seen, by the tables and the journal."""
 
 from __future__ import annotations
 
-import logging
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from vmops.backend import Target
-from vmops.binding import Bound
 from vmops.connection import Connection
-from vmops.errors import CloudError, Conflict, JournalError, NotFound, NotSupported, TransientError
+from vmops.errors import CloudError, Conflict, NotFound, NotSupported
 from vmops.journal import Journal
+from vmops.looking import Answer, Job, Looker
 from vmops.operation import Action, Handle, Operation
-from vmops.records import FINISHED, UNKNOWN, Row, Stale
+from vmops.records import FINISHED, Row, Stale
 from vmops.semantics import POWER_CYCLE, UNCONFIRMED, UNSEEN, Decision, boot_id, decide
-from vmops.vm import VM, Ref, State, Tags
+from vmops.vm import VM, State, Tags
 
-__all__ = ["Answer", "Job", "Planner"]
-
-_log = logging.getLogger("vmops")
+__all__ = ["Planner"]
 
 _HINTS = {
     (NotFound, State.ABSENT): "vm_provision makes it",
     (Conflict, State.STOPPED): "vm_start starts it",
     (Conflict, State.FAILED): "vm_deprovision deletes it",
 }
-
-Answer = VM | Operation | Exception
-"""A VM: done at once. An Operation: accepted. An exception: refused."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One VM's way through `Submitter.submit`."""
-
-    bound: Bound
-    ref: Ref
-    uid: str
-    row: Row = UNKNOWN
-    batch: Sequence[Row] = ()
-    vm: VM | None = None
-    verb: Action | None = None
-    answer: Answer | None = None
-    asked: float = 0.0
-    unseen: bool = False
-    sent: bool = False
-    looked_again: bool = False
-    not_found: bool = False
-    last: bool = True
-
-    @property
-    def name(self) -> str:
-        """The VM's name, as far as it is known."""
-        return self.vm.name if self.vm is not None else self.ref.name or self.row.vm or self.ref.id
-
-    @property
-    def present_vm(self) -> VM:
-        """The VM as it was seen, ABSENT where it was not."""
-        return self.vm or VM(self.name, State.ABSENT)
 
 
 class Planner:
@@ -73,87 +37,7 @@ class Planner:
         """Ask nothing of the cloud yet."""
         self._connection = connection
         self._journal = journal
-        self._where = ""  # what all keys of this connection begin with
-
-    def job(self, action: Action, bound: Bound) -> Job:
-        """The job of one call. A create goes by name: its VM has no id yet."""
-        vm_id = "" if action is Action.PROVISION else bound.call.vm_id
-        ref = Ref(bound.call.vm_name or "", vm_id or "")
-        return Job(bound, ref, self._uid(ref))
-
-    def _uid(self, ref: Ref) -> str:
-        if not self._where:
-            self._where = self._connection.place.uid("")
-        return self._where + (ref.name or ref.id)
-
-    def look(self, action: Action, jobs: Sequence[Job], *, again: bool = False) -> None:
-        """Fill in what journal and cloud say of each job's VM.
-
-        Args:
-            action: The verb.
-            jobs: The VMs.
-            again: Whether what was seen before has turned out wrong.
-        """
-        self._find_names([job for job in jobs if not job.ref.name])
-        # the journal first: a row that changes after this makes the intent Stale, never a duplicate
-        rows = self._rows(action, [job.uid for job in jobs])
-        unseen: list[Job] = []
-        for job in jobs:
-            job.row, job.answer = rows[job.uid], None
-            recent = self._connection.recent(job.name)
-            if recent is not None and not again and self._is_enough(action, job, recent[1]):
-                job.asked, job.vm = recent
-            else:
-                unseen.append(job)
-        if unseen:
-            self._see(unseen)
-
-    def _is_enough(self, action: Action, job: Job, seen: VM) -> bool:
-        """Whether what a wait has just seen is enough to act on: the cloud refuses if it errs."""
-        if action is Action.PROVISION or job.ref.id not in {"", seen.id}:
-            return False
-        if not self.owns(seen):
-            return False
-        if job.row.uid and not (job.row.present and self.token(seen) == job.row.token):
-            return False
-        return decide(action, seen, job.bound.call.stop_mode) is Decision.CALL
-
-    def _see(self, jobs: Sequence[Job]) -> None:
-        """Ask the cloud for the VMs, by the ids that the journal knows first."""
-        refs = [self._ref(job) for job in jobs]
-        for job in jobs:
-            job.asked = self._connection.clock.now()
-        try:
-            seen = self._connection.find(refs)
-        except TransientError as exc:
-            seen = [exc] * len(jobs)
-        for job, vm in zip(jobs, seen, strict=True):
-            job.answer = vm if isinstance(vm, Exception) else None
-            job.vm = vm if isinstance(vm, VM) else None
-
-    @staticmethod
-    def _ref(job: Job) -> Ref:
-        known = "" if job.row.state in FINISHED else job.row.vm_id
-        # an id that the caller gave decides alone
-        return Ref(job.ref.name, known, job.row.token) if not job.ref.id else Ref("", job.ref.id)
-
-    def _rows(self, action: Action, uids: Sequence[str]) -> Mapping[str, Row]:
-        try:
-            return self._journal.rows(uids)
-        except JournalError as exc:
-            # a restart may need the journal for its second phase, the others for their intent
-            if action not in {Action.START, Action.STOP}:
-                raise
-            _log.warning("%s goes on without the journal: %s", action, exc)
-            return dict.fromkeys(uids, UNKNOWN)
-
-    def _find_names(self, jobs: Sequence[Job]) -> None:
-        """The journal knows VMs by name: ask the cloud for the names of those given by id."""
-        seen = self._connection.look_patiently([job.ref for job in jobs]) if jobs else []
-        for job, vm in zip(jobs, seen, strict=True):
-            if isinstance(vm, VM) and vm.tags is not None:
-                job.ref = Ref(vm.name, vm.id)
-                job.uid = self._uid(job.ref)
+        self.looker = Looker(connection, journal)
 
     def plan(self, action: Action, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
         """The jobs that need a call, and those that name a VM another job is about to change."""
@@ -207,7 +91,7 @@ class Planner:
     def _hold(self, action: Action, job: Job, vm: VM) -> None:
         """Bring a row up to date with a VM of ours that the cloud was just seen to hold."""
         row = job.row
-        if job.unseen or vm.state in {State.ABSENT, State.DELETING} or not self.owns(vm):
+        if job.unseen or vm.state in {State.ABSENT, State.DELETING} or not self.looker.owns(vm):
             return
         if not row.uid:
             return  # there is no journal, or it cannot be read now
@@ -246,7 +130,7 @@ class Planner:
         """Whether a VM that is shown is being deleted, or was, and is only still shown."""
         if seen.state is State.ABSENT:
             return False
-        gone = job.row.state == "GONE" and self.token(seen) == job.row.token
+        gone = job.row.state == "GONE" and self.looker.token(seen) == job.row.token
         return job.row.state == "DELETING" or (gone and not self.is_settled(job))
 
     def _is_about(self, row: Row, seen: VM) -> bool:
@@ -254,11 +138,11 @@ class Planner:
         if seen.state is State.ABSENT:
             same = seen.tags is not None and seen.tags.token == row.token
             return same or not seen.id or seen.id == row.vm_id or row.state in FINISHED
-        older = self.owns(seen) and seen.tags is not None and row.is_older(seen.tags)
+        older = self.looker.owns(seen) and seen.tags is not None and row.is_older(seen.tags)
         return not older  # what is older, reaping deletes
 
     def _check_owner(self, action: Action, vm: VM, job: Job) -> None:
-        if vm.state is State.ABSENT or self.owns(vm):
+        if vm.state is State.ABSENT or self.looker.owns(vm):
             return
         owner = f"vmops install {vm.tags.owner!r}" if vm.tags else "something other than vmops"
         if action is Action.PROVISION:
@@ -276,14 +160,6 @@ class Planner:
                 f"VM {vm.name!r} was made by {owner}; a restart in two phases is for our own VMs",
                 hint="vm_stop, wait, vm_start",
             )
-
-    def owns(self, vm: VM) -> bool:
-        """Whether the VM carries our install id."""
-        return vm.tags is not None and vm.tags.owner == self._journal.owner
-
-    def token(self, vm: VM) -> str:
-        """The token that a VM of ours was created with; empty for one that is not ours."""
-        return vm.tags.token if vm.tags is not None and self.owns(vm) else ""
 
     def _phases(self, vm: VM, job: Job) -> int:
         return self._connection.backend.restart_phases(Target(vm, job.bound.params))

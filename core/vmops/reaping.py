@@ -15,8 +15,9 @@ from vmops.backend import Target
 from vmops.binding import Bound
 from vmops.connection import Connection
 from vmops.journal import Journal
+from vmops.looking import Job
 from vmops.operation import Action, Operation
-from vmops.planning import Job, Planner
+from vmops.planning import Planner
 from vmops.records import FINISHED, Row
 from vmops.submission import Submitter
 from vmops.vm import VM, Ref, State, Tags
@@ -128,7 +129,7 @@ class Reaper:
         tags = vm.tags
         if 0 < self._expiry(tags, row) <= cloud_now and not self._is_being_made(vm, row):
             return Reason.EXPIRED
-        if not self._planner.owns(vm):
+        if not self._planner.looker.owns(vm):
             return Reason.UNRECORDED
         if self._connection.clock.now() < row.lease_until:
             return None  # somebody may be at work on it
@@ -146,7 +147,7 @@ class Reaper:
         return max(tags.expires, row.expires) if tags.expires else 0
 
     def _is_being_made(self, vm: VM, row: Row) -> bool:
-        return row.state == "INTENT" and self._planner.token(vm) == row.token
+        return row.state == "INTENT" and self._planner.looker.token(vm) == row.token
 
     def _leftover(self, vm: VM, row: Row) -> Reason | None:
         """A VM from before its row's generation, once that is settled and cannot be mistaken."""
@@ -175,7 +176,7 @@ class Reaper:
 
     def _delete(self, item: Reaping, row: Row) -> Reaping:
         vm = item.vm
-        if not self._planner.owns(vm) or (row.present and row.vm_id != vm.id):
+        if not self._planner.looker.owns(vm) or (row.present and row.vm_id != vm.id):
             answer = self._delete_unrecorded(vm)  # the row is another VM's
         elif self._reason(vm, row, self._connection.cloud_time()) is not item.reason:
             return replace(item, due=False)  # the journal says otherwise by now
@@ -190,7 +191,7 @@ class Reaper:
     def _delete_unrecorded(self, vm: VM) -> Operation | Exception:
         target = Target(vm, self._idle.params)
         token = vm.tags.token if vm.tags else ""
-        handle = self._connection.send(Action.DEPROVISION, [target], [token], "release")[0]
+        handle = self._connection.sender.send(Action.DEPROVISION, [target], [token], "release")[0]
         if isinstance(handle, Exception):
             return handle
         job = Job(self._idle, Ref(vm.name, vm.id), "", vm=vm)

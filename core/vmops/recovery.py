@@ -14,9 +14,10 @@ from vmops.binding import Bound
 from vmops.connection import Connection
 from vmops.errors import VMOpsError
 from vmops.journal import Journal
+from vmops.looking import Job
 from vmops.operation import Action, Operation
 from vmops.outcomes import End, Wait
-from vmops.planning import Job, Planner
+from vmops.planning import Planner
 from vmops.records import Row
 from vmops.submission import Submitter
 from vmops.tracker import Tracker
@@ -138,7 +139,7 @@ class Recoverer:
     def _state(self, row: Row, vm: VM | None, asked: float) -> State | None:
         """The state of the row's own VM; None while nothing is proved."""
         if vm is not None:
-            token = self._planner.token(vm)
+            token = self._planner.looker.token(vm)
             if token == row.token or (not token and vm.id == row.vm_id):
                 return vm.state
         return State.ABSENT if self._connection.proves_absence(row.sent, asked) else None

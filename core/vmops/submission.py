@@ -26,8 +26,9 @@ from vmops.errors import (
     Unavailable,
 )
 from vmops.journal import Journal
+from vmops.looking import Answer, Job
 from vmops.operation import Action, Handle, Operation
-from vmops.planning import Answer, Job, Planner
+from vmops.planning import Planner
 from vmops.records import Intent, Row, Stale
 from vmops.vm import VM, Ref, State, Tags
 
@@ -66,10 +67,10 @@ class Submitter:
 
     def submit(self, action: Action, bounds: Sequence[Bound]) -> list[Answer]:
         """What became of `action` on each VM, in order; one member's failure is its own."""
-        jobs = [self._planner.job(action, bound) for bound in bounds]
+        jobs = [self._planner.looker.job(action, bound) for bound in bounds]
         waiting = jobs
         for attempt in range(_ATTEMPTS):
-            self._planner.look(action, waiting, again=attempt > 0)
+            self._planner.looker.look(action, waiting, again=attempt > 0)
             ready, later = self._planner.plan(action, waiting)
             for job in ready:
                 job.last = attempt == _ATTEMPTS - 1
@@ -120,7 +121,7 @@ class Submitter:
     def _batcher(self, action: Action, verb: Action) -> Batcher[Job, Operation]:
         key = (action, verb)
         if key not in self._batchers:
-            many = self._connection.can_send_many(verb)
+            many = self._connection.sender.can_send_many(verb)
             limiter = self._connection.limiter(verb.value)
             send = partial(self._send_batch, action, verb)
             free = Limiter(_UNLIMITED, self._connection.clock)
@@ -149,7 +150,7 @@ class Submitter:
         for job in jobs:
             groups.setdefault(self._likeness(verb, job), []).append(job)
         for group in groups.values():
-            if verb is Action.PROVISION and self._connection.can_send_many(verb):
+            if verb is Action.PROVISION and self._connection.sender.can_send_many(verb):
                 jobs_of = {job.name: job for job in group}
                 params = group[0].bound.params
                 for names in self._connection.backend.provision_parts(list(jobs_of), params):
@@ -159,7 +160,7 @@ class Submitter:
 
     def _likeness(self, verb: Action, job: Job) -> str:
         """What jobs must share to leave in one call."""
-        if not self._connection.can_send_many(verb):
+        if not self._connection.sender.can_send_many(verb):
             return ""
         if verb in {Action.PROVISION, Action.RESTART}:
             return self._digest(job)
@@ -195,7 +196,7 @@ class Submitter:
         targets = [self._target(verb, job) for job in jobs]
         renew = partial(self._renew, jobs) if verb in _DURABLE else None
         mode = jobs[0].bound.call.stop_mode
-        return self._connection.send(verb, targets, tokens, mode, renew, prepaid=prepaid)
+        return self._connection.sender.send(verb, targets, tokens, mode, renew, prepaid=prepaid)
 
     def _renew(self, jobs: Sequence[Job], indices: Sequence[int], again: bool) -> None:  # noqa: FBT001
         """Send nothing whose lease has ended, or that somebody else has taken over."""
@@ -230,7 +231,7 @@ class Submitter:
                 )
                 for job in jobs
             ]
-            together = self._connection.can_send_many(verb)
+            together = self._connection.sender.can_send_many(verb)
             return self._journal.intend_creates(intents, now, together=together)
         intents = [
             Intent(
@@ -238,7 +239,7 @@ class Submitter:
                 job.name,
                 vm_id=job.present_vm.id,
                 place=place,
-                token=self._planner.token(job.present_vm),
+                token=self._planner.looker.token(job.present_vm),
             )
             for job in jobs
         ]
@@ -250,7 +251,7 @@ class Submitter:
         if verb is Action.DEPROVISION:  # of what nobody has seen yet, nothing can be sent
             unseen = [job for job in jobs if not job.present_vm.id]
             return [part for part in ([j for j in jobs if j.present_vm.id], unseen) if part]
-        if verb is not Action.PROVISION or not self._connection.can_send_many(verb):
+        if verb is not Action.PROVISION or not self._connection.sender.can_send_many(verb):
             return [jobs] if jobs else []
         calls: dict[str, list[Job]] = {}
         for job in jobs:
@@ -346,14 +347,14 @@ class Submitter:
         if vm.state is not State.STOPPED:
             return operation.next_phase(_without_handle(operation))
         named = vm.operation == operation.id or self._names(operation)
-        if not (self._planner.owns(vm) and named):
+        if not (self._planner.looker.owns(vm) and named):
             raise Unavailable(
                 f"VM {vm.name!r} has stopped for its restart, but it is not this install's, or"
                 " something else was asked of it since; waiting can only report",
                 hint="vm_start starts it",
             )
         target = Target(vm, params)
-        handle = self._connection.send(Action.START, [target], [operation.id], "release")[0]
+        handle = self._connection.sender.send(Action.START, [target], [operation.id], "release")[0]
         if isinstance(handle, Exception):
             raise handle
         return operation.next_phase({**_without_handle(operation), **handle})

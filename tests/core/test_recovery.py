@@ -34,7 +34,7 @@ def killed(ops: VMOps, verb: str, monkeypatch: pytest.MonkeyPatch, where: str) -
     """Let a verb's process die at a step of the journal, or at the call itself."""
     with monkeypatch.context() as patch:
         if where == "call":
-            patch.setattr("vmops.connection.Connection.send", die)
+            patch.setattr("vmops.sending.Sender.send", die)
         else:
             patch.setattr(DurableJournal, where, die)
         with pytest.raises(KilledError):
