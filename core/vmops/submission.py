@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from vmops.errors import (
     TransientError,
     Unavailable,
 )
+from vmops.grouping import Grouper
 from vmops.journal import Journal
 from vmops.looking import Answer, Job
 from vmops.operation import Action, Handle, Operation
@@ -63,6 +63,7 @@ class Submitter:
         self._journal = journal
         self._submitted = submitted
         self._planner = Planner(connection, journal)
+        self._grouper = Grouper(connection, journal)
         self._batchers: dict[tuple[Action, Action], Batcher[Job, Operation]] = {}
 
     def submit(self, action: Action, bounds: Sequence[Bound]) -> list[Answer]:
@@ -134,42 +135,12 @@ class Submitter:
     ) -> list[Operation | Exception]:
         """One leader's batch: durable first, then called, group by group of equal requests."""
         answers: dict[Job, Operation | Exception] = {}
-        for place, group in enumerate(self._alike(verb, jobs)):
+        for place, group in enumerate(self._grouper.alike(verb, jobs)):
             try:
                 answers.update(self._send_group(action, verb, group, prepaid=place == 0))
             except JournalError as exc:
                 answers.update(dict.fromkeys(group, exc))
         return [answers[job] for job in jobs]
-
-    def _alike(self, verb: Action, jobs: Sequence[Job]) -> Iterator[list[Job]]:
-        """The jobs, grouped by what may leave in one call."""
-        if len(jobs) == 1:
-            yield list(jobs)
-            return
-        groups: dict[str, list[Job]] = {}
-        for job in jobs:
-            groups.setdefault(self._likeness(verb, job), []).append(job)
-        for group in groups.values():
-            if verb is Action.PROVISION and self._connection.sender.can_send_many(verb):
-                jobs_of = {job.name: job for job in group}
-                params = group[0].bound.params
-                for names in self._connection.backend.provision_parts(list(jobs_of), params):
-                    yield [jobs_of[name] for name in names]
-            else:
-                yield group
-
-    def _likeness(self, verb: Action, job: Job) -> str:
-        """What jobs must share to leave in one call."""
-        if not self._connection.sender.can_send_many(verb):
-            return ""
-        if verb in {Action.PROVISION, Action.RESTART}:
-            return self._digest(job)
-        return job.bound.call.stop_mode
-
-    def _digest(self, job: Job) -> str:
-        params = job.bound.params
-        values = {name: _revealed(getattr(params, name)) for name in type(params).model_fields}
-        return self._journal.digest({"params": values, "ttl": job.bound.call.ttl})
 
     def _send_group(
         self, action: Action, verb: Action, jobs: list[Job], *, prepaid: bool = False
@@ -178,7 +149,7 @@ class Submitter:
         if verb in _DURABLE:
             answers.update(self._make_durable(verb, jobs))
             jobs = [job for job in jobs if job not in answers]
-        for call in self._calls(verb, jobs):
+        for call in self._grouper.calls(verb, jobs):
             for job in call:
                 job.sent = True
             tokens = [self._token(verb, job) for job in call]
@@ -224,7 +195,7 @@ class Submitter:
                 Intent(
                     job.row,
                     job.ref.name,
-                    digest=self._digest(job),
+                    digest=self._grouper.digest(job),
                     expires=int(now + job.bound.call.ttl) if job.bound.call.ttl else 0,
                     place=place,
                     settled=self._planner.is_settled(job),
@@ -245,29 +216,6 @@ class Submitter:
         ]
         rows = self._journal.intend_deletes(intents, now)
         return [row if isinstance(row, Exception) else [row] for row in rows]
-
-    def _calls(self, verb: Action, jobs: list[Job]) -> Iterable[list[Job]]:
-        """The jobs as they leave: creates with one token are one call, and are never split."""
-        if verb is Action.DEPROVISION:  # of what nobody has seen yet, nothing can be sent
-            unseen = [job for job in jobs if not job.present_vm.id]
-            return [part for part in ([j for j in jobs if j.present_vm.id], unseen) if part]
-        if verb is not Action.PROVISION or not self._connection.sender.can_send_many(verb):
-            return [jobs] if jobs else []
-        calls: dict[str, list[Job]] = {}
-        for job in jobs:
-            calls.setdefault(job.row.token, []).append(job)
-        return [self._whole_batch(call) for call in calls.values()]
-
-    def _whole_batch(self, jobs: list[Job]) -> list[Job]:
-        """The jobs with all other members of their batch: it is re-sent whole, in its order."""
-        first = jobs[0]
-        if len(first.batch) <= len(jobs):
-            return jobs
-        present = {job.uid: job for job in jobs}
-        return [
-            present.get(row.uid) or replace(first, ref=Ref(row.vm), uid=row.uid, row=row, vm=None)
-            for row in first.batch
-        ]
 
     def _token(self, verb: Action, job: Job) -> str:
         if verb is Action.PROVISION:
@@ -369,8 +317,3 @@ class Submitter:
 
 def _without_handle(operation: Operation) -> Handle:
     return {key: operation.handle[key] for key in ("vmId", "boot") if key in operation.handle}
-
-
-def _revealed(value: object) -> object:
-    reveal = getattr(value, "get_secret_value", None)
-    return reveal() if reveal else value

@@ -29,7 +29,7 @@ LAYERS = [
     {"store"},
     {"history"},
     {"looking", "watching"},
-    {"planning"},
+    {"planning", "grouping"},
     {"submission"},
     {"recovery", "reaping"},
     {"dispatch"},
