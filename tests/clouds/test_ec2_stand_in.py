@@ -238,7 +238,7 @@ def test_images(cloud: Any, ec2: Any) -> None:
     ("name", "image"),
     [
         (f"{UBUNTU}/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id", "ubuntu-24.04-amd64"),
-        (f"{UBUNTU}/22.04/stable/current/arm64/hvm/ebs-gp3/ami-id", "ubuntu-22.04-arm64"),
+        (f"{UBUNTU}/22.04/stable/current/arm64/hvm/ebs-gp2/ami-id", "ubuntu-22.04-arm64"),
         ("debian/release/12/latest/amd64", "debian-12-amd64"),
         ("debian/release/13/latest/arm64", "debian-13-arm64"),
         ("ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64", "amazon-linux-2023-amd64"),
