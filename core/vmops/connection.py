@@ -125,10 +125,14 @@ class Connection:
 
     def remember(self, vm: VM, asked: float) -> None:
         """Keep what a wait saw at its end, for the verb that follows at once."""
-        old = [name for name, (at, _) in list(self._recent.items()) if asked - at > _RECENT]
-        for name in old:
-            self._recent.pop(name, None)
         self._recent[vm.name] = asked, vm
+
+    def forget_old(self) -> None:
+        """Let go of what was remembered too long ago."""
+        now = self.clock.now()
+        for name, (at, _) in list(self._recent.items()):
+            if now - at > _RECENT:
+                self._recent.pop(name, None)
 
     def recent(self, name: str) -> tuple[float, VM] | None:
         """When a VM was last asked about, and what was seen, if just now; told only once."""

@@ -62,7 +62,10 @@ class Grouper:
         """The jobs as they leave: creates with one token are one call, and are never split."""
         if verb is Action.DEPROVISION:  # of what nobody has seen yet, nothing can be sent
             unseen = [job for job in jobs if not job.present_vm.id]
-            return [part for part in ([j for j in jobs if j.present_vm.id], unseen) if part]
+            seen = [job for job in jobs if job.present_vm.id]
+            most = self._connection.limiter(verb.value).batch
+            parts = [seen[start : start + most] for start in range(0, len(seen), most)]
+            return [*parts, *filter(None, [unseen])]
         if verb is not Action.PROVISION or not self._connection.sender.can_send_many(verb):
             return [jobs] if jobs else []
         calls: dict[str, list[Job]] = {}
@@ -73,7 +76,7 @@ class Grouper:
     def _whole_batch(self, jobs: list[Job]) -> list[Job]:
         """The jobs with all other members of their batch: it is re-sent whole, in its order."""
         first = jobs[0]
-        if len(first.batch) <= len(jobs):
+        if len(first.batch) <= 1:  # new ones, or one by itself: in the order in which they came
             return jobs
         present = {job.uid: job for job in jobs}
         return [

@@ -45,7 +45,8 @@ class Job:
     @property
     def name(self) -> str:
         """The VM's name, as far as it is known."""
-        return self.vm.name if self.vm is not None else self.ref.name or self.row.vm or self.ref.id
+        seen = self.vm.name if self.vm is not None else ""  # by its tags, which may be lost
+        return self.ref.name or self.row.vm or seen or self.ref.id
 
     @property
     def present_vm(self) -> VM:

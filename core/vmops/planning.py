@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from vmops.backend import Target
 from vmops.connection import Connection
@@ -12,12 +13,15 @@ from vmops.errors import CloudError, Conflict, NotFound, NotSupported
 from vmops.journal import Journal
 from vmops.looking import Answer, Job, Looker
 from vmops.operation import Action, Handle, Operation
+from vmops.params import Params
 from vmops.records import FINISHED, Row, Stale
 from vmops.semantics import POWER_CYCLE, UNCONFIRMED, UNSEEN, Decision, boot_id, decide
 from vmops.vm import VM, State, Tags
 
 __all__ = ["Planner"]
 
+_ALIKE: Final = 16
+"""Kinds of creates among which one that is alike is looked for."""
 _HINTS = {
     (NotFound, State.ABSENT): "vm_provision makes it",
     (Conflict, State.STOPPED): "vm_start starts it",
@@ -60,7 +64,29 @@ class Planner:
             if job.answer is None:
                 ready.append(job)
                 taken.add(job.uid)
-        return ready, later
+        return self._choose(ready), later
+
+    def _choose(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs whose creates have all choices made; those that are alike are asked for once."""
+        answers: list[tuple[Params, Params | CloudError]] = []
+        for job in jobs:
+            if job.verb is Action.PROVISION:
+                recent = answers[-_ALIKE:]
+                answer = next((a for known, a in recent if known == job.bound.params), None)
+                if answer is None:
+                    answer = self._resolved(job.bound.params)
+                    answers.append((job.bound.params, answer))
+                if isinstance(answer, CloudError):
+                    job.answer = answer
+                else:
+                    job.bound = replace(job.bound, params=answer)
+        return [job for job in jobs if job.answer is None]
+
+    def _resolved(self, params: Params) -> Params | CloudError:
+        try:
+            return self._connection.resolve(params)
+        except CloudError as exc:
+            return exc
 
     def _decide(self, action: Action, job: Job) -> Answer | None:
         """The answer where no call is needed; else None, with `job.verb` set."""
@@ -71,9 +97,6 @@ class Planner:
         decision = decide(action, vm, job.bound.call.stop_mode)
         if decision in {Decision.CALL, Decision.START}:
             job.verb = Action.START if decision is Decision.START else action
-            if job.verb is Action.PROVISION:
-                resolved = self._connection.resolve(job.bound.params)
-                job.bound = replace(job.bound, params=resolved)
             return None
         if decision is Decision.DONE:
             if vm.state is State.ABSENT and job.row.state not in FINISHED:

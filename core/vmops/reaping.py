@@ -94,7 +94,7 @@ class Reaper:
         due = [item for item in found if item.due]
         rows = self._rows([item.vm for item in due])  # whoever renews after this changes the row
         due = self._seen_again(due)
-        deleted = {id(item): self._delete(item, rows[item.vm.name]) for item in due}
+        deleted = self._deleted(due, rows) if due else {}
         return [
             deleted.get(id(item), item) for item in found if not item.due or id(item) in deleted
         ]
@@ -174,19 +174,24 @@ class Reaper:
             if isinstance(vm, VM) and vm.tags == item.vm.tags and vm.state not in going
         ]
 
-    def _delete(self, item: Reaping, row: Row) -> Reaping:
-        vm = item.vm
-        if not self._planner.looker.owns(vm) or (row.present and row.vm_id != vm.id):
-            answer = self._delete_unrecorded(vm)  # the row is another VM's
-        elif self._reason(vm, row, self._connection.cloud_time()) is not item.reason:
-            return replace(item, due=False)  # the journal says otherwise by now
-        else:
-            uid = self._connection.place.uid(vm.name)
-            job = Job(self._idle, Ref(vm.name, vm.id), uid, row=row, vm=vm)
-            answer = self._submitter.delete([job])[job]
-        if isinstance(answer, Operation):
-            return replace(item, url=answer.to_url())
-        return replace(item, error=answer)
+    def _deleted(self, due: Sequence[Reaping], rows: Mapping[str, Row]) -> dict[int, Reaping]:
+        """What became of each, by its identity; those that the journal holds leave together."""
+        cloud_now = self._connection.cloud_time()
+        done: dict[int, Reaping] = {}
+        jobs: dict[int, Job] = {}
+        for item in due:
+            vm, row = item.vm, rows[item.vm.name]
+            if not self._planner.looker.owns(vm) or (row.present and row.vm_id != vm.id):
+                done[id(item)] = _told(item, self._delete_unrecorded(vm))  # the row is another VM's
+            elif self._reason(vm, row, cloud_now) is not item.reason:
+                done[id(item)] = replace(item, due=False)  # the journal says otherwise by now
+            elif row.uid not in {job.row.uid for job in jobs.values()}:  # else next time
+                uid = self._connection.place.uid(vm.name)
+                jobs[id(item)] = Job(self._idle, Ref(vm.name, vm.id), uid, row=row, vm=vm)
+        answers = self._submitter.delete(list(jobs.values()))
+        return done | {
+            id(item): _told(item, answers[jobs[id(item)]]) for item in due if id(item) in jobs
+        }
 
     def _delete_unrecorded(self, vm: VM) -> Operation | Exception:
         target = Target(vm, self._idle.params)
@@ -196,3 +201,9 @@ class Reaper:
             return handle
         job = Job(self._idle, Ref(vm.name, vm.id), "", vm=vm)
         return self._planner.operation(Action.DEPROVISION, job, vm, handle, token[:16])
+
+
+def _told(item: Reaping, answer: Operation | Exception) -> Reaping:
+    if isinstance(answer, Operation):
+        return replace(item, url=answer.to_url())
+    return replace(item, error=answer)

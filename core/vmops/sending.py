@@ -7,6 +7,7 @@ Where single VMs spoil a call for many, the others are sent again without them.
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,10 +17,13 @@ from vmops.backend import Backend, StopMode, Target
 from vmops.batching import Limiter
 from vmops.clock import Clock
 from vmops.errors import (
+    AuthError,
     Conflict,
     InvalidRequest,
+    NoCapacity,
     NotFound,
     NotSupported,
+    QuotaExceeded,
     Throttled,
     TransientError,
 )
@@ -36,8 +40,18 @@ _WORKERS: Final = 16
 _SEND_BUDGET: Final = 60.0
 """Seconds for which a call is repeated while the cloud gives no definite answer."""
 _BACKOFF: Final = (0.5, 15.0)
-_SPOILED: Final = (Conflict, InvalidRequest, NotFound, NotSupported)
-"""What is refused because of single VMs; anything else would meet the others just the same."""
+_SPOILED: Final = (
+    AuthError,
+    Conflict,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    NotSupported,
+    QuotaExceeded,
+)
+"""What may be refused because of single VMs only."""
+_MOST_CALLS: Final = 32
+"""Calls that one is divided into at most: enough to find one VM among thousands."""
 
 
 class Patience:
@@ -176,18 +190,22 @@ def _isolated(send: _Call, ids: Sequence[str], part: Sequence[int], *, prepaid: 
 
     Those that the cloud names are left out; where it names none, each half is tried by itself.
     """
-    answers = send(part, prepaid=prepaid)
-    error = answers[0]
-    shared = isinstance(error, _SPOILED) and all(answer is error for answer in answers)
-    if not shared or len(part) == 1:
-        return answers
-    assert isinstance(error, _SPOILED)  # noqa: S101  (for the type checker: it is shared)
-    others = [i for i in part if ids[i] not in error.vm_ids]
-    half = len(part) // 2
-    parts = [others] if len(others) < len(part) else [part[:half], part[half:]]
-    found: dict[int, Handle | Exception] = dict.fromkeys(part, error)
-    for smaller in filter(None, parts):
-        found |= zip(smaller, _isolated(send, ids, smaller, prepaid=False), strict=True)
+    found: dict[int, Handle | Exception] = {}
+    waiting = deque([part])
+    calls = 0
+    while waiting:
+        some = waiting.popleft()
+        answers = send(some, prepaid=prepaid and not calls)
+        calls += 1
+        found |= zip(some, answers, strict=True)
+        error = answers[0]
+        if not isinstance(error, _SPOILED) or any(answer is not error for answer in answers):
+            continue
+        if calls < _MOST_CALLS and len(some) > 1:
+            others = [i for i in some if ids[i] not in error.vm_ids]
+            half = len(some) // 2
+            named = len(others) < len(some)
+            waiting.extend(filter(None, [others] if named else [some[:half], some[half:]]))
     return [found[i] for i in part]
 
 

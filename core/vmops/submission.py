@@ -303,6 +303,8 @@ class Submitter:
             )
         target = Target(vm, params)
         handle = self._connection.sender.send(Action.START, [target], [operation.id], "release")[0]
+        if isinstance(handle, Conflict):  # it has stopped, but cannot be started yet
+            raise Unavailable(f"VM {vm.name!r}: {handle}", hint=handle.hint) from handle
         if isinstance(handle, Exception):
             raise handle
         return operation.next_phase({**_without_handle(operation), **handle})

@@ -7,6 +7,7 @@ from typing import Final
 
 from vmops.backend import Backend, Pending, Progress, Succeeded
 from vmops.connection import Connection, vm_info
+from vmops.errors import CloudError
 from vmops.operation import Operation
 from vmops.semantics import judge, on_the_way
 from vmops.vm import VM, Ref, State
@@ -38,6 +39,7 @@ class Watcher:
         Raises:
             CloudError: The cloud gave no answer, which says nothing about any operation.
         """
+        self._connection.forget_old()
         progress = dict(self._connection.poll(operations, timeout)) if self._polls else {}
         asked = [o for o in operations if _needs_look(progress.get(o.id))]
         groups: dict[frozenset[State], list[Operation]] = {}
@@ -46,10 +48,18 @@ class Watcher:
             groups.setdefault(frozenset() if known else self._quiet(operation), []).append(
                 operation
             )
+        failed: dict[CloudError, list[Operation]] = {}
         for states, group in groups.items():
-            progress.update(
-                self._changes(group, states) if states else self._whole(group, progress)
-            )
+            try:
+                found = self._changes(group, states) if states else self._whole(group, progress)
+            except CloudError as exc:
+                failed[exc] = group
+            else:
+                progress.update(found)
+        if len(failed) == len(groups) and groups:
+            raise next(iter(failed))
+        for error, group in failed.items():  # what others have learned is not lost
+            progress.update({o.id: Pending(error.retry_after) for o in group})
         self._forget([o for o in operations if not isinstance(progress[o.id], Pending)])
         return progress
 
@@ -94,8 +104,8 @@ class Watcher:
             return step
         if vm is not None:
             self._connection.remember(vm, now)
-        known = {"vmName": operation.vm, "vmId": operation.vm_id}
-        return Succeeded({**known, **step.info, **(vm_info(vm) if vm else {})})
+        known = {"vmId": operation.vm_id, **step.info, **(vm_info(vm) if vm else {})}
+        return Succeeded({**known, "vmName": operation.vm})
 
     def _forget(self, ended: Sequence[Operation]) -> None:
         for operation in ended:

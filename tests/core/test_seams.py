@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from memory_cloud import MemoryCloud, MemoryError_, MemoryParams, World, plugin_for
 
-from vmops import VM, Fault, Handle, Ref, State, Status, StopMode, Target, VMOps
+from vmops import VM, Fault, Handle, Operation, Ref, State, Status, StopMode, Target, VMOps
 from vmops.errors import CloudError, Conflict, InvalidRequest, NotFound
 from vmops.plugins import Registry
 from vmops.result import Result
@@ -78,7 +78,7 @@ def run(ops: VMOps, verb: str, names: Iterable[str]) -> dict[str, tuple[Status, 
     ("named", "calls"),
     [
         (True, [["a", "bad", "b", "c"], ["a", "b", "c"]]),
-        (False, [["a", "bad", "b", "c"], ["a", "bad"], ["a"], ["bad"], ["b", "c"]]),
+        (False, [["a", "bad", "b", "c"], ["a", "bad"], ["b", "c"], ["a"], ["bad"]]),
     ],
 )
 def test_one_that_spoils_a_call_is_left_out(
@@ -99,6 +99,24 @@ def test_one_that_spoils_a_call_is_left_out(
     error = stopped["bad"][1].error
     assert isinstance(error, Conflict)
     assert (error.vm_ids, error.hint) == (frozenset({"id-bad"} if named else ()), "try b")
+
+
+def test_a_call_is_not_divided_for_ever(world: Any, journal: Path) -> None:
+    """Where all are refused one by one, the rest is refused alike after some calls."""
+    calls: list[int] = []
+
+    def stop_many(_: MemoryCloud, vms: Sequence[Target[MemoryParams]], *__: Any) -> list[Handle]:
+        calls.append(len(vms))
+        raise MemoryError_("Busy")
+
+    names = [f"n-{i}" for i in range(100)]
+    with opened(world, journal, stop_many=stop_many) as ops:
+        run(ops, "provision", names)
+        world.clock.advance(5)
+        calls.clear()
+        stopped = run(ops, "stop", names)
+    assert {status for status, _ in stopped.values()} == {Status.FAILED}
+    assert len(calls) <= 2 * 2 * 32, "conflicts are looked at once more"
 
 
 def opened(world: World, journal: Path, **extras: Any) -> VMOps:
@@ -186,6 +204,56 @@ def test_creates_are_divided_as_the_backend_says(world: Any, journal: Path) -> N
         ended = run(ops, "provision", ["d", "a", "c", "b"])
     assert made == [["a", "b"], ["d", "c"]]
     assert {status for status, _ in ended.values()} == {Status.SUCCEEDED}
+
+
+def test_a_batch_is_sent_again_in_its_own_order(world: Any, journal: Path) -> None:
+    """Whoever repeats a create sends the very request of the first time, whatever their order."""
+    sent: list[list[str]] = []
+
+    def provision_many(
+        backend: MemoryCloud, vms: Sequence[Target[MemoryParams]], token: str
+    ) -> list[Handle]:
+        sent.append([vm.name for vm in vms])
+        if len(sent) == 1:
+            raise KeyboardInterrupt
+        return [backend.provision(vm, f"{token}-{vm.name}") for vm in vms]
+
+    with opened(world, journal, provision_many=provision_many) as ops:
+        with pytest.raises(KeyboardInterrupt):
+            run(ops, "provision", ["a", "b", "c"])
+        ended = run(ops, "provision", ["c", "a", "b"])
+    assert sent == [["a", "b", "c"]] * 2
+    assert {status for status, _ in ended.values()} == {Status.SUCCEEDED}
+
+
+def test_the_caller_names_the_vm(ops: VMOps, world: Any) -> None:
+    """A VM whose tags are lost is still called by the name that it was asked for by."""
+    ops.wait_vm_operation(ops.vm_provision({"vmName": "a"})[1])
+    machine = next(iter(world.machines.values()))
+    machine.tags, machine.name = None, "a"
+    status, info = ops.wait_vm_operation(ops.vm_stop({"vmName": "a"})[1])
+    assert (status, info["vmName"]) == (Status.SUCCEEDED, "a")
+
+
+def test_trouble_with_some_does_not_keep_the_others(world: Any, journal: Path) -> None:
+    """Where VMs are asked about in several ways, one that fails postpones its own only."""
+    changes = Changes()
+
+    def describe(backend: MemoryCloud, refs: Sequence[Ref] | None) -> list[VM]:
+        if refs and any(ref.name == "old" for ref in refs):
+            raise MemoryError_("ConnectionLost")
+        return list(backend._seen(refs))
+
+    with opened(world, journal, **changes.extras(), describe=describe) as ops:
+        _, pending = ops.vm_provision({"vmName": "new"})
+        asked = Operation.from_url(pending["asyncResultsUrl"])
+        old = replace(asked, vm="old", id="0" * 32, at=asked.at - 600, handle={"vmId": "id-old"})
+        waits = [
+            {**pending, "pollTimeout": 30},
+            {"asyncResultsUrl": old.to_url(), "pollTimeout": 30},
+        ]
+        ends = {index: status for index, status, _ in ops.wait_many(waits)}
+    assert ends == {0: Status.SUCCEEDED, 1: Status.TIMED_OUT}
 
 
 class Changes:

@@ -98,7 +98,7 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         """One call for up to 200 VMs, or for up to 200 batches of VMs."""
         requests = self._spot.by_id([ref.id for ref in refs if is_request(ref.id)])
         changed = [vm for vm in requests if vm.state not in states]
-        ids = [ref.id for ref in refs if not is_request(ref.id)]
+        ids = [ref.id for ref in refs if _INSTANCE.match(ref.id)]
         return [*changed, *self._instances.by_id_unless_in(ids, states)]
 
     def resolve(self, params: AwsParams) -> AwsParams:
@@ -190,7 +190,7 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         ids += self._spot.end(self._requests(orphaned), self._labels.claim)
         self._send("terminate_instances", "TerminatingInstances", ids)
         for id_ in ids:
-            self._instances.nameless.pop(id_, None)
+            self._instances.forget(id_)
         return [{} for _ in vms]
 
     def _requests(self, vms: Sequence[Target[AwsParams]]) -> list[str]:

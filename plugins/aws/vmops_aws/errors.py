@@ -26,6 +26,7 @@ __all__ = ["CODES", "NotEc2Error", "caused", "read"]
 _LONGEST: Final = 500
 _ID = re.compile(r"\bi-[0-9a-f]{8,17}\b")
 _HINTS: Final = {
+    "IncorrectSpotRequestState": "EC2 holds it stopped, or has stopped it a moment ago: try again",
     "VPCIdNotSpecified": "there is no default VPC here: give subnet",
     "InvalidAMIID.NotFound": "an AMI belongs to one region; an alias finds it in each",
     "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "an account's first spot VM needs"
@@ -65,6 +66,7 @@ CODES: Final[Mapping[str, type[CloudError]]] = {
     "IdempotentInstanceTerminated": Conflict,
     "IdempotentParameterMismatch": Conflict,
     "IncorrectInstanceState": Conflict,
+    "IncorrectSpotRequestState": Conflict,
     "IncorrectState": Conflict,
     "OperationNotPermitted": Conflict,
     "InvalidInstanceID.NotFound": NotFound,
@@ -125,7 +127,6 @@ CODES: Final[Mapping[str, type[CloudError]]] = {
     "504": Unavailable,
     "ConcurrentTagAccess": Unavailable,
     "ConnectionLost": Unavailable,
-    "IncorrectSpotRequestState": Unavailable,  # for a while after a persistent spot VM's stop
     "InternalError": Unavailable,
     "InternalFailure": Unavailable,
     "InternalServerError": Unavailable,

@@ -76,7 +76,7 @@ class Images:
     def __init__(self, clients: Clients) -> None:
         """Look nothing up yet."""
         self._clients = clients
-        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._ids: dict[str, tuple[float, str]] = {}
         self._images: dict[str, Image] = {}
 
@@ -93,10 +93,14 @@ class Images:
 
     def describe(self, ami: str) -> Image:
         """An AMI's disks; they never change."""
-        with self._lock:
+        with self._lock_of(ami):
             if ami not in self._images:
                 self._images[ami] = self._described(ami)
             return self._images[ami]
+
+    def _lock_of(self, key: str) -> threading.Lock:
+        """Keeps threads from looking one thing up twice, and from waiting for another one."""
+        return self._locks.setdefault(key, threading.Lock())
 
     @staticmethod
     def _parameter(alias: str, vm_size: str) -> str:
@@ -108,7 +112,7 @@ class Images:
         return ALIASES[alias][architecture(vm_size)]
 
     def _newest(self, parameter: str) -> str:
-        with self._lock:
+        with self._lock_of(parameter):
             at, ami = self._ids.get(parameter, (0.0, ""))
             if not ami or time.monotonic() - at > _FRESH:
                 answer = self._clients.of("ssm").get_parameter(Name=parameter)

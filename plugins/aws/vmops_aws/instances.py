@@ -43,8 +43,9 @@ class Instances:
         """Ask nothing yet."""
         self._clients = clients
         self._batches: dict[str, str] = {}  # id -> token of the call that made it and others
+        self._made: dict[str, str] = {}
         self.nameless: dict[str, str] = {}
-        """Id -> name of VMs that were waited for, and whose tags name their whole batch."""
+        """Id -> name of VMs that were made here and are seen now, but are named by their batch."""
 
     def ours(self) -> Iterator[VM]:
         """All VMs that carry vmops tags and exist."""
@@ -76,15 +77,16 @@ class Instances:
         # a batch shows those again that have changed before: some calls by id cost less than that
         if len(ids) <= 3 * _MANY or len(tokens) > _MANY:
             tokens, one_by_one = set(), list(ids)
-        filters = [{"tag:vmops-token": some} for some in chunks(sorted(tokens))]
+        filters = [{"client-token": some} for some in chunks(sorted(tokens))]
         filters += [{"instance-id": some} for some in chunks(one_by_one)]
         for each in filters:
             yield from self._noted({**each, "instance-state-name": wanted})
 
     def made_together(self, made: Mapping[str, str], token: str) -> None:
-        """Remember that these instances (id -> name) share a token."""
+        """Remember that these instances (id -> name) share a token, and their names."""
         if len(made) > 1:
             self._batches.update(dict.fromkeys(made, token))
+            self._made.update(made)
 
     def raw(self, filters: Filters) -> Iterator[dict[str, Any]]:
         """Instances as EC2 describes them."""
@@ -92,13 +94,21 @@ class Instances:
             yield from reservation.get("Instances", ())
 
     def _noted(self, filters: Filters) -> Iterator[VM]:
-        """The VMs; those that share their tags with their batch are remembered."""
+        """The VMs; what is known of their batches is kept up to date."""
         for instance in self.raw(filters):
             vm = _vm(instance)
             yield vm
-            if vm.tags is not None and tags_of(instance)["vmops-vm"] != vm.name:
+            if vm.state in {State.ABSENT, State.DELETING}:
+                self.forget(vm.id)
+            elif vm.tags is not None and tags_of(instance)["vmops-vm"] != vm.name:
                 self._batches[vm.id] = vm.tags.token
-                self.nameless[vm.id] = vm.name
+                if name := self._made.pop(vm.id, ""):
+                    self.nameless[vm.id] = name
+
+    def forget(self, id_: str) -> None:
+        """A VM is going: it is named no more."""
+        for known in (self._batches, self._made, self.nameless):
+            known.pop(id_, None)
 
     def _described(self, filters: Filters) -> Iterator[VM]:
         return map(_vm, self.raw(filters))
@@ -150,7 +160,7 @@ def _vm(instance: Mapping[str, Any]) -> VM:
         started=launched.timestamp() if launched is not None else None,
         tags=owner,
         info=_info(instance, tags),
-        error=_error(name, state, instance.get("StateReason", {})),
+        error=_error(name, state, instance),
     )
 
 
@@ -168,16 +178,18 @@ def _info(instance: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any
     return {key: value for key, value in info.items() if value not in (None, "")}
 
 
-def _error(name: str, state: State, reason: Mapping[str, str]) -> CloudError | None:
+def _error(name: str, state: State, instance: Mapping[str, Any]) -> CloudError | None:
     """Why a VM ended, or stopped by itself."""
-    if state in {State.ABSENT, State.DELETING}:
-        return caused(name, reason)
-    if state not in {State.STOPPED, State.STOPPING} or reason.get("Code") in _ASKED_FOR:
-        return None
+    reason = instance.get("StateReason", {})
     error = caused(name, reason)
-    if error is not None:
-        error.remains, error.hint = (
-            f"VM {name!r}",
-            "vm_start tries again, vm_deprovision deletes it",
-        )
+    if error is None or state in {State.STARTING, State.RUNNING}:
+        return None
+    if state in {State.ABSENT, State.DELETING}:
+        if tags_of(instance).get(SPOT_MODE) == "persistent":
+            error.remains = f"spot request {instance.get('SpotInstanceRequestId', '')}"
+            error.hint = "vm_deprovision cancels it; until then it launches another VM"
+        return error
+    if reason.get("Code") in _ASKED_FOR:
+        return None
+    error.remains, error.hint = f"VM {name!r}", "vm_start tries again, vm_deprovision deletes it"
     return error

@@ -6,18 +6,16 @@ second that EC2 allows, and a VM that is left out is found by its batch.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 from vmops import VM, Tags
 from vmops_aws.client import Clients
+from vmops_aws.errors import NotEc2Error
 from vmops_aws.instances import Instances, tags_of
 
 __all__ = ["Labels"]
-
-_log = logging.getLogger("vmops.aws")
 
 _PER_SECOND: Final = 5.0
 _AT_ONCE: Final = 20.0
@@ -37,29 +35,32 @@ class Labels:
         self._instances = instances
         self._saved = _AT_ONCE
         self._at = time.monotonic()
+        self._slowest = 0.0
 
     def catch_up(self, seconds: float) -> None:
         """Name some of the VMs that have no names of their own, for at most `seconds`."""
         now = time.monotonic()
         self._saved = min(self._saved + (now - self._at) * _PER_SECOND, _AT_ONCE)
         self._at = now
-        while self._instances.nameless and self._saved >= 1 and time.monotonic() < now + seconds:
+        self._slowest /= 2  # so that a slow one is tried again some looks later
+        while self._instances.nameless and self._saved >= 1:
+            began = time.monotonic()
+            if began + 2 * self._slowest > now + seconds:
+                return  # nobody's look is to wait for this
             self._saved -= 1
             id_, name = self._instances.nameless.popitem()
             self._write([id_], {"vmops-vm": name, "Name": name})
+            self._slowest = max(self._slowest, time.monotonic() - began)
 
     def claim(self, instance: str, tags: Tags) -> None:
-        """Write ownership tags on an instance that has none, where that is allowed."""
-        from botocore.exceptions import ClientError
-
-        try:
-            self._write([instance], tags.to_dict())
-        except ClientError as exc:
-            _log.warning("aws: %s stays without tags while it is deleted: %s", instance, exc)
+        """Write ownership tags on an instance that has none."""
+        self._write([instance], tags.to_dict())
 
     def rewrite(self, vm: VM, tags: Tags) -> None:
         """Write ownership tags on a VM, and on its disks, interfaces and spot request."""
-        instance = next(self._instances.raw({"instance-id": [vm.id]}), {})
+        instance = next(self._instances.raw({"instance-id": [vm.id]}), None)
+        if instance is None:  # without it, its place in its batch and its disks are unknown
+            raise NotEc2Error(f"aws: describe_instances: {vm.id} is not shown at the moment")
         index = instance.get("AmiLaunchIndex", 0)
         written = {**tags.to_dict(), "vmops-sequence": str(tags.sequence - index)}
         self._write([vm.id, *_belongings(instance)], written)

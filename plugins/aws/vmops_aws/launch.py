@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vmops import Tags, Target
+from vmops.errors import InvalidRequest
 from vmops_aws import names
 from vmops_aws.errors import NotEc2Error
 from vmops_aws.images import Image
@@ -109,7 +110,10 @@ def _market(params: AwsParams) -> dict[str, Any]:
 
 def _tagged(vms: Sequence[Target[AwsParams]], params: AwsParams) -> list[dict[str, Any]]:
     ownership = vms[0].tags or Tags("none", vms[0].name, "")
-    label = names.encoded([vm.name for vm in vms])
+    try:
+        label = names.encoded([vm.name for vm in vms])
+    except ValueError as exc:  # a batch that another version of vmops has put together
+        raise InvalidRequest(f"aws: {exc}", hint="vmops recover settles what became of it") from exc
     tags = {**params.tags, **ownership.to_dict(), "vmops-vm": label, "Name": label}
     kinds = [*_TAGGED]
     if params.spot:

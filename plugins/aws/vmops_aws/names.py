@@ -1,9 +1,10 @@
-"""The names of VMs that one call made, in one tag: `web-{0..199}`, `kit-{3fa9,b2c1}`.
+"""The names of VMs that one call made, in one tag: `web-{0..99}`, `vm{1..9}-db`, `kit-{3a,b2}`.
 
 The notation is the shell's brace expansion. All instances of a RunInstances call are born with the
 same tags, so the tag `vmops-vm` holds all their names, in the order of their AmiLaunchIndex, until
-each is named by itself. Names that share a batch share a *stem*, so that any of them can be found
-by one wildcard, `STEM{*`.
+each is named by itself. Names share a batch if they are alike but for one part: their last number,
+else what follows their last dash. So any of them is found by one wildcard, what is before that part
+and `{*`.
 
 EC2's limit of a tag's value is 256 characters ("Tag restrictions" in the EC2 user guide).
 """
@@ -19,17 +20,21 @@ __all__ = ["decoded", "encoded", "parts", "pattern", "stem"]
 
 _LONGEST: Final = 256
 _MOST: Final = 1000
-_BATCH = re.compile(r"(?P<stem>[^{}]*)\{(?P<items>[^{}]+)\}\Z")
+_BATCH = re.compile(r"(?P<stem>[^{}]*)\{(?P<items>[^{}]+)\}(?P<rest>[^{}]*)\Z")
 _RANGE = re.compile(r"(?P<head>[a-z0-9]*?)(?P<first>[0-9]+)\.\.(?P=head)(?P<last>[0-9]+)\Z")
 _DIGITS = re.compile(r"(?P<head>.*?)(?P<number>[0-9]+)\Z")
+_NUMBERED = (
+    re.compile(r"(?P<stem>(?:.*-)?)(?P<part>[0-9]+)(?P<rest>(?:-[^-]*)*)\Z"),
+    re.compile(r"(?P<stem>(?:.*-)?[a-z]+)(?P<part>[0-9]+)(?P<rest>(?:-[^-]*)*)\Z"),
+    re.compile(r"(?P<stem>(?:.*-)?)(?P<part>[^-]*)(?P<rest>)\Z"),
+)
+"""How a name is divided: by its last number that stands alone between dashes, else by its last
+number after letters, else by its last dash."""
 
 
 def stem(name: str) -> str:
-    """What a name shares with the others of its batch: all up to its last dash, or its number."""
-    head, dash, _ = name.rpartition("-")
-    if dash:
-        return head + dash
-    return name.rstrip("0123456789") if name[-1:].isdigit() else ""
+    """What a name has before the part that tells it from the others of its batch."""
+    return _divided(name)[0]
 
 
 def pattern(name: str) -> str:
@@ -38,12 +43,16 @@ def pattern(name: str) -> str:
 
 
 def encoded(names: Sequence[str]) -> str:
-    """The names as one tag value; they fit, and share their stem, as `parts` has seen to."""
+    """The names as one tag value.
+
+    Raises:
+        ValueError: One tag cannot hold them; `parts` divides names into what it can.
+    """
     if len(names) == 1:
         return names[0]
-    part = _Part(stem(names[0]))
-    for name in names:
-        part.add(name)
+    part = _Part(names[0])
+    if not all(part.add(name) for name in names):
+        raise ValueError(f"one tag cannot name {names[0]!r} and {len(names) - 1} others")
     return part.text
 
 
@@ -54,41 +63,55 @@ def decoded(text: str) -> tuple[str, ...]:
     if match is None:
         return (text,)
     tails = [tail for item in match["items"].split(",") for tail in _expanded(item)]
-    return tuple(match["stem"] + tail for tail in tails) if len(tails) <= _MOST else ()
+    names = tuple(match["stem"] + tail + match["rest"] for tail in tails)
+    return names if len(names) <= _MOST else ()
 
 
 def parts(names: Iterable[str], most: int) -> Iterator[list[str]]:
-    """The names, divided into what one tag value can hold: `most` of one stem at most."""
-    by_stem: dict[str, list[str]] = {}
+    """The names, divided into what one tag value can hold: `most` that are alike at most."""
+    alike: dict[tuple[str, str], list[str]] = {}
     for name in names:
-        by_stem.setdefault(stem(name), []).append(name)
-    for shared, alike in by_stem.items():
-        part = _Part(shared)
-        for name in alike:
+        before, _, rest = _divided(name)
+        alike.setdefault((before, rest), []).append(name)
+    for group in alike.values():
+        part = _Part(group[0])
+        for name in group:
             if len(part.names) == most or not part.add(name):
                 yield part.names
-                part = _Part(shared)
+                part = _Part(name)
                 part.add(name)
         yield part.names
 
 
-class _Part:
-    """Names of one batch, as they are put together."""
+def _divided(name: str) -> tuple[str, str, str]:
+    """What is before the part that tells a name from others, that part, and what is behind it."""
+    match = next(filter(None, (kind.match(name) for kind in _NUMBERED)))
+    return match["stem"], match["part"], match["rest"]
 
-    def __init__(self, shared: str) -> None:
+
+class _Part:
+    """Names of one batch, as they are put together.
+
+    Args:
+        first: Any of them.
+    """
+
+    def __init__(self, first: str) -> None:
         self.names: list[str] = []
-        self._stem = shared
+        self._stem, _, self._rest = _divided(first)
         self._items: list[tuple[str, str]] = []
-        self._length = len(shared) + 1  # the braces, and a comma less than there are items
+        self._length = len(self._stem + self._rest) + 1  # the braces, less a comma
 
     @property
     def text(self) -> str:
         items = (_item(first, last) for first, last in self._items)
-        return f"{self._stem}{{{','.join(items)}}}"
+        return f"{self._stem}{{{','.join(items)}}}{self._rest}"
 
     def add(self, name: str) -> bool:
-        """Add a name, unless it does not fit any more; the first one always does."""
-        tail = name.removeprefix(self._stem)
+        """Add a name, unless it is not alike, or does not fit; the first one always does."""
+        before, tail, rest = _divided(name)
+        if (before, rest) != (self._stem, self._rest):
+            return False
         first, last = self._items[-1] if self._items else ("", "")
         if self._items and _follows(first, last, tail):
             kept, item = self._items[:-1], (first, tail)

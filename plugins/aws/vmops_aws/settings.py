@@ -91,9 +91,9 @@ class AwsSettings(Settings):
         """
         if not isinstance(values, dict):
             return values
-        given = {values[key] for key in ("region", "location") if values.get(key)}
+        given = {str(values[key]) for key in ("region", "location") if values.get(key)}
         if len(given) > 1:
-            both = " and ".join(repr(str(value)) for value in sorted(map(str, given)))
+            both = " and ".join(map(repr, sorted(given)))
             raise ValueError(f"region and location differ: {both}; drop one")
         kept = {key: value for key, value in values.items() if key != "location"}
         region = next(iter(given), None) or _usual_region(values.get("profile"))
@@ -137,7 +137,7 @@ class AwsParams(Params):
     disk_size_gb: int | None = Field(
         None, ge=1, le=65536, description="Size of the root disk in GiB; the image's by default."
     )
-    disk_type: Literal["gp2", "gp3", "io1", "io2", "st1", "sc1", "standard"] | None = Field(
+    disk_type: Literal["gp2", "gp3", "standard"] | None = Field(
         None, description="Type of the root disk; the image's by default."
     )
     tags: Annotated[

@@ -6,6 +6,7 @@ id is the request's: recovery and reaping find it, and deleting it cancels the r
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,8 @@ from vmops_aws.client import Clients, Filters, chunks
 from vmops_aws.instances import Instances, ownership, tags_of
 
 __all__ = ["SpotRequests", "is_request"]
+
+_log = logging.getLogger("vmops.aws")
 
 _REQUEST = re.compile(r"sir-[0-9a-z]{8,17}\Z")
 _LIVE: Final = ["open", "active", "disabled"]
@@ -92,8 +95,16 @@ class SpotRequests:
         return [vm.id for vm in self._instances.by_id(launched) if vm.state not in _GOING]
 
     def _raw(self, filters: Filters) -> Iterator[dict[str, Any]]:
+        from botocore.exceptions import ClientError
+
         operation, key = "describe_spot_instance_requests", "SpotInstanceRequests"
-        return self._clients.pages(operation, key, filters)
+        try:
+            yield from self._clients.pages(operation, key, filters)
+        except ClientError as exc:
+            if exc.response["Error"]["Code"] != "UnauthorizedOperation":
+                raise
+            # who never asks for spot VMs need not be allowed to see requests
+            _log.warning("aws: spot requests without VMs cannot be seen: %s", exc)
 
     def _shown(self, requests: Sequence[Mapping[str, Any]]) -> Iterator[VM]:
         """The requests as VMs, each in the state of what it has launched."""
