@@ -285,8 +285,11 @@ def test_chaos_ends_well() -> None:
     with VMOps(config, journal=None) as ops:
         names = [{"vmName": f"n-{i}"} for i in range(60)]
         for verb in ("vm_provision", "vm_stop", "vm_start", "vm_deprovision"):
-            pending = [r for _, status, r in ops.run_many(verb, names) if status is Status.PENDING]
-            assert len(pending) == 60
-            assert {status for _, status, _ in ops.wait_many(pending)} == {Status.SUCCEEDED}, verb
+            answers = [(status, result) for _, status, result in ops.run_many(verb, names)]
+            pending = [result for status, result in answers if status is Status.PENDING]
+            # one whose answer was lost may have ended by the time it is looked at again
+            done = [result for status, result in answers if status is Status.SUCCEEDED]
+            assert len(pending) + len(done) == 60, verb
+            assert {status for _, status, _ in ops.wait_many(pending)} <= {Status.SUCCEEDED}, verb
         alive = [vm.name for vm in ops.list_vms() if vm.state.value != "absent"]
         assert alive == []
