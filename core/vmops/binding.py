@@ -91,6 +91,7 @@ class Binder:
         self._pinned = {f: v for f, v in self._config.items() if "settings" in self._roles[f]}
         self._defaults = {**self._read_environment(settings), **self._config}
         self._settings_type = settings
+        self._adapters: dict[str, TypeAdapter[Any]] = {}
         self._connections: dict[tuple[tuple[str, str], ...], Settings] = {}
         self.shareable = frozenset(to_camel(f) for f in settings.model_fields) - frozenset(
             to_camel(f) for f in self._local
@@ -182,15 +183,17 @@ class Binder:
     ) -> None:
         for field in self._pinned.keys() & given.keys():
             ours, theirs = self._pinned[field], given[field]
-            if self._typed(field, ours) != self._typed(field, theirs):
+            if ours != theirs and self._typed(field, ours) != self._typed(field, theirs):
                 text = f"config says {ours!r}, {where} says {theirs!r}; use one or the other"
                 problems.append(Problem(to_camel(field), text))
 
     def _typed(self, field: str, value: object) -> object:
         """A setting's value as its type has it: 5, 5.0 and "5" may be the same."""
-        annotation: Any = self._settings_type.model_fields[field].annotation
+        if field not in self._adapters:  # making one takes longer than using it
+            annotation: Any = self._settings_type.model_fields[field].annotation
+            self._adapters[field] = TypeAdapter(annotation)
         try:
-            return TypeAdapter(annotation).validate_python(value)
+            return self._adapters[field].validate_python(value)
         except ValidationError:
             return value  # reported by the model itself
 

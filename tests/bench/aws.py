@@ -84,11 +84,11 @@ def raw_client(url: str) -> Any:
     return boto3.Session(region_name=REGION).client("ec2", endpoint_url=url)
 
 
-def ours(url: str, **config: Any) -> VMOps:
-    """VMOps over the server, with a journal of its own."""
-    journal = Path(tempfile.mkdtemp()) / "state" / "journal.db"
+def ours(url: str, *, journal: bool = True, **config: Any) -> VMOps:
+    """VMOps over the server, with a journal of its own or none."""
+    place = Path(tempfile.mkdtemp()) / "state" / "journal.db" if journal else None
     where = {"backend": "aws", "region": REGION, "endpointUrl": url, "image": IMAGE}
-    return VMOps({**where, **config}, journal=journal)
+    return VMOps({**where, **config}, journal=place)
 
 
 def raw_life(ec2: Any, waiter: dict[str, Any] | None = None) -> None:
@@ -126,20 +126,8 @@ def cpu_of(call: Callable[[], None]) -> float:
 
 def life() -> None:
     """One VM's life: CPU at once, calls in real time."""
-    with server() as cloud, server() as other, ours(cloud.url, tick=0.001) as ops:
-        ec2, rounds = raw_client(other.url), 12
-        our_life(ops, "warm"), raw_life(ec2)
-        cloud.reset(), other.reset()
-        raw, own = [], []
-        for number in range(rounds):
-            raw.append(cpu_of(lambda: raw_life(ec2)))
-            own.append(cpu_of(lambda number=number: our_life(ops, f"vm-{number}")))
-        ratio = statistics.median(a / b for a, b in zip(own, raw, strict=True))
-        print(
-            f"life, operations of 0 s: CPU {1000 * statistics.median(own):.1f} ms and"
-            f" boto3 {1000 * statistics.median(raw):.1f} ms: ratio {ratio:.2f} (target 1.3);"
-            f" calls {cloud.calls() / rounds:.1f} and {other.calls() / rounds:.1f}"
-        )
+    for journal in (True, False):
+        at_once(journal=journal)
     with server("--delay", "10") as cloud, server("--delay", "10") as other:
         ec2 = raw_client(other.url)
         thread = threading.Thread(target=raw_life, args=(ec2,))
@@ -155,6 +143,29 @@ def life() -> None:
         print(
             f"life, operations of 10 s: {cloud.calls() - before} calls once durations are known"
             f" ({first} the first time), boto3 {other.calls()}"
+        )
+
+
+def at_once(*, journal: bool, rounds: int = 12) -> None:
+    """CPU where operations take no time, beside boto3 in turn."""
+    with (
+        server() as cloud,
+        server() as other,
+        ours(cloud.url, journal=journal, tick=0.001) as ops,
+    ):
+        ec2 = raw_client(other.url)
+        our_life(ops, "warm"), raw_life(ec2)
+        cloud.reset(), other.reset()
+        raw, own = [], []
+        for number in range(rounds):
+            raw.append(cpu_of(lambda: raw_life(ec2)))
+            own.append(cpu_of(lambda number=number: our_life(ops, f"vm-{number}")))
+        ratio = statistics.median(a / b for a, b in zip(own, raw, strict=True))
+        print(
+            f"life, operations of 0 s, {'with' if journal else 'without'} a journal:"
+            f" CPU {1000 * statistics.median(own):.1f} ms and"
+            f" boto3 {1000 * statistics.median(raw):.1f} ms: ratio {ratio:.2f} (target 1.3);"
+            f" calls {cloud.calls() / rounds:.1f} and {other.calls() / rounds:.1f}"
         )
 
 

@@ -184,10 +184,8 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         token: str,  # noqa: ARG002
     ) -> list[Handle | CloudError]:
         """TerminateInstances, once no spot request can launch another in their place."""
-        orphaned = [vm for vm in vms if is_request(vm.id) or vm.vm.state is State.FAILED]
-        self._spot.cancel(self._requests([vm for vm in vms if vm not in orphaned]))
         ids = [vm.id for vm in vms if not is_request(vm.id)]
-        ids += self._spot.end(self._requests(orphaned), self._labels.claim)
+        ids += self._spot.end(self._requests(vms), ids, self._labels.claim)
         self._send("terminate_instances", "TerminatingInstances", ids)
         for id_ in ids:
             self._instances.forget(id_)

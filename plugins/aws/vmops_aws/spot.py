@@ -72,27 +72,36 @@ class SpotRequests:
             for vm in vms
         ]
 
-    def cancel(self, ids: Sequence[str]) -> None:
-        """Let these requests launch nothing any more."""
-        if ids:
-            self._clients.call("cancel_spot_instance_requests", SpotInstanceRequestIds=list(ids))
-
-    def end(self, ids: Sequence[str], claim: Callable[[str, Tags], None]) -> list[str]:
-        """Cancel requests that have lost their VMs; the instances that they have launched since.
+    def end(
+        self, ids: Sequence[str], own: Collection[str], claim: Callable[[str, Tags], None]
+    ) -> list[str]:
+        """Let requests launch nothing any more; what they have launched besides these instances.
 
         Args:
             ids: The requests.
+            own: The instances that are known, and deleted next.
             claim: Writes tags on an instance, of which else only its request says that it is ours.
         """
         if not ids:
             return []
-        for vm in self.by_id(ids):
-            if "instance" in vm.info and vm.tags is not None:
-                claim(vm.info["instance"], vm.tags)
-        self.cancel(ids)
-        requests = self._raw({"spot-instance-request-id": ids})
-        launched = [request["InstanceId"] for request in requests if request.get("InstanceId")]
-        return [vm.id for vm in self._instances.by_id(launched) if vm.state not in _GOING]
+        for instance, tags in self._launched(ids, own):
+            if tags is not None:
+                claim(instance, tags)
+        self._clients.call("cancel_spot_instance_requests", SpotInstanceRequestIds=list(ids))
+        return [instance for instance, _ in self._launched(ids, own)]  # one more, meanwhile?
+
+    def _launched(
+        self, ids: Sequence[str], own: Collection[str]
+    ) -> Iterator[tuple[str, Tags | None]]:
+        """The living instances of these requests besides known ones, and the requests' tags."""
+        requests = {
+            request["InstanceId"]: ownership(tags_of(request), 0)
+            for request in self._raw({"spot-instance-request-id": ids})
+            if request.get("InstanceId") and request["InstanceId"] not in own
+        }
+        for vm in self._instances.by_id(list(requests)):
+            if vm.state not in _GOING:
+                yield vm.id, requests[vm.id]
 
     def _raw(self, filters: Filters) -> Iterator[dict[str, Any]]:
         from botocore.exceptions import ClientError

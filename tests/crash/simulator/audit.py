@@ -98,6 +98,7 @@ class Auditor:
         self._asked: dict[str, float] = {}  # when somebody last wanted a VM deleted
         self._asking: defaultdict[str, int] = defaultdict(int)
         self._promised: dict[str, float] = {}  # until when a renewal lets a VM live
+        self._born: dict[str, float] = {}
         self._unwanted: dict[str, float] = {}  # when a VM was last deleted that nobody wanted gone
         self._calls = 0
 
@@ -149,12 +150,15 @@ class Auditor:
 
     def renewed(self, name: str, expires: float, began: float) -> None:
         """A renewal succeeded: whoever asked for it was promised this much time."""
+        if self._born.get(name, 0.0) > began:
+            return  # the answer lay about in a frozen process: it is about the VM before this one
         self._promised[name] = expires
         if self._unwanted.get(name, 0.0) >= began:
             self._find("reaped alive", f"{name} was reaped while it was renewed")
 
     def made(self, machine: Machine) -> None:
         """A new VM: what was promised to its predecessor, or befell it, is no more."""
+        self._born[machine.name] = machine.born
         self._promised.pop(machine.name, None)
         self._unwanted.pop(machine.name, None)
 

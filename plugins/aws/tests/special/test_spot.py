@@ -10,6 +10,7 @@ import pytest
 
 from vmops import State, Status
 from vmops.errors import (
+    AuthError,
     CloudError,
     Conflict,
     InvalidRequest,
@@ -220,6 +221,24 @@ def test_a_request_that_launches_while_it_is_cancelled(aws: Any, ops: Any) -> No
     aws.cloud.fault("CancelSpotInstanceRequests", code="Unavailable", status=503, delay=1.0)
     later = aws.open()
     aws.wait(later, later.vm_deprovision(WEB))
+    aws.cloud.advance(10)
+    assert aws.left() == {}
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_vm_replaced_a_moment_ago(aws: Any, ops: Any, refused: bool) -> None:
+    """What a request has launched since is claimed; where that is refused, nothing is cancelled."""
+    vm_id = aws.up(ops, **KEPT)
+    aws.api.terminate_instances(InstanceIds=[vm_id])
+    aws.until(vm_id, "terminated")
+    aws.cloud.advance(1)  # another one runs, without tags, while ops remembers the first
+    if refused:
+        aws.cloud.fault("CreateTags", code="UnauthorizedOperation", status=403)
+        status, result = ops.vm_deprovision(WEB)
+        assert (status, type(result.error)) == (Status.FAILED, AuthError)
+        assert aws.actions().count("CancelSpotInstanceRequests") == 0
+        assert len(aws.left()["requests"]) == 1
+    aws.wait(ops, ops.vm_deprovision(WEB))
     aws.cloud.advance(10)
     assert aws.left() == {}
 
