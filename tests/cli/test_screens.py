@@ -9,7 +9,7 @@ import pytest
 
 from vmops.cli.live import LiveScreen
 from vmops.cli.output import Output
-from vmops.cli.screens import LineScreen
+from vmops.cli.screens import LineScreen, words_for
 from vmops.cli.tasks import Task, Tasks, worst
 from vmops.errors import InvalidParams, MissingDependency, NoCapacity, Unavailable
 from vmops.plugins import Event
@@ -158,3 +158,12 @@ def test_the_worst_end_decides_the_exit_code(
         one.status, one.error = status, error
         tasks.append(one)
     assert worst(tasks) == code
+
+
+def test_a_restart_that_nothing_confirms_says_so() -> None:
+    """No line claims more than the result does."""
+    task = Task("web", "x", "restart", url="vmops+x://web/restart", status=Status.SUCCEEDED)
+    task.result = {"restartConfirmed": False, "privateIp": "10.0.0.1"}
+    assert words_for(task).endswith("10.0.0.1  (the cloud does not confirm restarts)")
+    task.result = {"restartConfirmed": True}
+    assert "confirm" not in words_for(task)

@@ -31,6 +31,8 @@ def words_for(task: Task) -> str:
         usual = f" (usually {task.usual:.2f} s)" if task.url and task.usual else ""
         addresses = [str(task.result[k]) for k in ("publicIp", "privateIp") if task.result.get(k)]
         where = f"  {' '.join(addresses)}" if addresses and task.action != "deprovision" else ""
+        if task.result.get("restartConfirmed") is False:
+            where += "  (the cloud does not confirm restarts)"
         return f"{task.vm} {_DONE.get(task.action, 'is done')} {took}{usual}{where}"
     if task.status is Status.TIMED_OUT:
         return f"{task.vm}: {task.action} goes on; we stopped waiting for it"
