@@ -200,7 +200,8 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         }
         # a VM that EC2 does not show yet may have a request all the same
         tokens = [vm.vm.tags.token for vm in vms if not vm.vm.info and vm.vm.tags is not None]
-        return sorted(found | {vm.info["spotRequest"] for vm in self._spot.by_token(tokens)})
+        unseen = self._spot.by_token(tokens)
+        return sorted(found | {vm.info["spotRequest"] for vm in unseen if "spotRequest" in vm.info})
 
     def retag(self, vm: VM, tags: Tags) -> None:
         """CreateTags on the VM, its disks, its interfaces and its spot request."""

@@ -97,13 +97,13 @@ class Instances:
         """The VMs; what is known of their batches is kept up to date."""
         for instance in self.raw(filters):
             vm = _vm(instance)
-            yield vm
             if vm.state in {State.ABSENT, State.DELETING}:
                 self.forget(vm.id)
             elif vm.tags is not None and tags_of(instance)["vmops-vm"] != vm.name:
                 self._batches[vm.id] = vm.tags.token
                 if name := self._made.pop(vm.id, ""):
                     self.nameless[vm.id] = name
+            yield vm
 
     def forget(self, id_: str) -> None:
         """A VM is going: it is named no more."""

@@ -64,13 +64,9 @@ class SpotRequests:
         """The VMs; one that is gone, and whose request will bring another, is a FAILED one."""
         ended = [vm for vm in vms if vm.state in _GOING and vm.info.get("spotMode") == "persistent"]
         tokens = sorted({vm.tags.token for vm in ended if vm.tags is not None})
-        live = {vm.info["spotRequest"] for vm in self.by_token(tokens)}
-        return [
-            replace(vm, state=State.FAILED)
-            if vm in ended and vm.info.get("spotRequest") in live
-            else vm
-            for vm in vms
-        ]
+        live = {vm.info.get("spotRequest", vm.id) for vm in self.by_token(tokens)}
+        lost = {vm.id for vm in ended if vm.info.get("spotRequest") in live}
+        return [replace(vm, state=State.FAILED) if vm.id in lost else vm for vm in vms]
 
     def end(
         self, ids: Sequence[str], own: Collection[str], claim: Callable[[str, Tags], None]
@@ -96,7 +92,8 @@ class SpotRequests:
         """The living instances of these requests besides known ones, and the requests' tags."""
         requests = {
             request["InstanceId"]: ownership(tags_of(request), 0)
-            for request in self._raw({"spot-instance-request-id": ids})
+            for some in chunks(ids)
+            for request in self._raw({"spot-instance-request-id": some})
             if request.get("InstanceId") and request["InstanceId"] not in own
         }
         for vm in self._instances.by_id(list(requests)):
