@@ -150,20 +150,18 @@ class Connection:
 
     def look_for_changes(self, refs: Sequence[Ref], states: frozenset[State]) -> Iterable[VM]:
         """Those of these VMs that are in none of `states`, where the backend can tell."""
-        limiter = self.limiter("describe")
-        limiter.wait_for_request()
-        try:
-            return self._call(lambda: list(self.backend.describe_changed(refs, states)))
-        except Throttled as exc:
-            limiter.throttled(exc.retry_after)
-            raise
+        return self._limited("describe", lambda: list(self.backend.describe_changed(refs, states)))
 
     def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:
         """What the cloud's own records say of operations, by id."""
-        limiter = self.limiter("poll")
+        return self._limited("poll", lambda: dict(self.backend.poll(operations, timeout)))
+
+    def _limited(self, kind: str, call: Callable[[], T]) -> T:
+        """One call of a class that has a budget of its own."""
+        limiter = self.limiter(kind)
         limiter.wait_for_request()
         try:
-            return dict(self._call(lambda: self.backend.poll(operations, timeout)))
+            return self._call(call)
         except Throttled as exc:
             limiter.throttled(exc.retry_after)
             raise

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from vmops.backend import Backend, StopMode, Target
 from vmops.batching import Limiter
@@ -31,7 +31,6 @@ from vmops.operation import Action, Handle
 
 __all__ = ["Patience", "Renew", "Sender"]
 
-T = TypeVar("T")
 Answers = list[Handle | Exception]
 Renew = Callable[[Sequence[int], bool], None]
 
