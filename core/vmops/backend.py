@@ -8,7 +8,7 @@ idempotency tokens, tags and the journal are the core's work, so a plugin holds 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
@@ -72,9 +72,16 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The operation is over and done; `info` is for the result, empty if `describe` has it."""
+    """The operation is over and done.
+
+    Args:
+        info: For the result; empty if `describe` has it.
+        vm: The VM as the operation has left it, where that is known without another look: the
+            result tells of it, and a verb that follows at once need not look either.
+    """
 
     info: Mapping[str, Any] = field(default_factory=dict)
+    vm: VM | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +182,8 @@ class Backend(ABC, Generic[S, P]):
     """Seconds a wait lasts unless `pollTimeout` says otherwise."""
     limits: Mapping[str, Limit] = {}
     """Class of calls (a verb's name, `describe` or `poll`) -> its budget."""
+    budget: Callable[[str], None] | None = None
+    """What `pay` asks; the connection sets it."""
     confirms_restart: bool = True
     """Whether `VM.started` tells each boot from the one before. Where it does not, a restart in one
     phase is over once the VM is seen to run, and its result says `restartConfirmed: false`."""
@@ -273,6 +282,15 @@ class Backend(ABC, Generic[S, P]):
 
         Called by whoever waits. Nothing may depend on it; what it raises is logged and forgotten.
         """
+
+    def pay(self, kind: str) -> None:
+        """Return when one more call of this class, of those in `limits`, may be made.
+
+        The core pays for each verb, look and poll. What makes more calls of one (pages, reads one
+        by one) pays for them itself, by a class of its own.
+        """
+        if self.budget is not None:
+            self.budget(kind)
 
     def cloud_time(self) -> float:
         """The cloud's own clock, epoch seconds: what a VM's time to live is measured by."""

@@ -52,6 +52,7 @@ class Connection:
         self._place: Place | None = None
         self._owner = owner
         self._limiters: dict[str, Limiter] = {}
+        backend.budget = lambda kind: self.limiter(kind).wait_for_request()
         self._looks: Batcher[Ref, VM | None] = Batcher(self._describe, self.limiter("describe"))
         self.sender = Sender(backend, self.limiter, self._call)
         self._account: str | None = None

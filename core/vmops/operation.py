@@ -63,7 +63,8 @@ class Operation:
         at: Epoch seconds at which it was asked.
         account: The identity the connection proved (EC2 account, subscription, project).
         scope: The shareable settings, such as `{"region": "eu-west-1"}`.
-        handle: What the backend's verb returned; empty means "judge by the VM's state".
+        handle: What the backend's verb returned; empty means "judge by the VM's state". It may be
+            signed, so it is told to nobody.
         mode: For stop, `release` or `keep`.
         phase: 2 once the second phase of a two-phase operation has begun.
     """
@@ -75,7 +76,7 @@ class Operation:
     at: float
     account: str = ""
     scope: Mapping[str, str] = field(default_factory=dict, hash=False)
-    handle: Handle = field(default_factory=dict, hash=False)
+    handle: Handle = field(default_factory=dict, hash=False, repr=False)
     mode: str = ""
     phase: int = 1
 

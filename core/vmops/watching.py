@@ -40,7 +40,7 @@ class Watcher:
             CloudError: The cloud gave no answer, which says nothing about any operation.
         """
         self._connection.forget_old()
-        progress = dict(self._connection.poll(operations, timeout)) if self._polls else {}
+        progress = self._polled(operations, timeout) if self._polls else {}
         asked = [o for o in operations if _needs_look(progress.get(o.id))]
         groups: dict[frozenset[State], list[Operation]] = {}
         for operation in asked:
@@ -61,6 +61,17 @@ class Watcher:
         for error, group in failed.items():  # what others have learned is not lost
             progress.update({o.id: Pending(error.retry_after) for o in group})
         self._forget([o for o in operations if not isinstance(progress[o.id], Pending)])
+        return progress
+
+    def _polled(self, operations: Sequence[Operation], timeout: float) -> dict[str, Progress]:
+        """What the cloud's own records say; a VM that comes with it needs no look."""
+        now = self._connection.clock.now()
+        progress = dict(self._connection.poll(operations, timeout))
+        for operation in operations:
+            step = progress.get(operation.id)
+            if isinstance(step, Succeeded) and step.vm is not None:
+                known = Succeeded({**vm_info(step.vm), **step.info})
+                progress[operation.id] = self._judged(operation, step.vm, now, known)
         return progress
 
     def _quiet(self, operation: Operation) -> frozenset[State]:

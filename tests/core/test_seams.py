@@ -10,7 +10,22 @@ from typing import Any
 import pytest
 from memory_cloud import MemoryCloud, MemoryError_, MemoryParams, World, plugin_for
 
-from vmops import VM, Fault, Handle, Operation, Ref, State, Status, StopMode, Target, VMOps
+from vmops import (
+    VM,
+    Action,
+    Bucket,
+    Fault,
+    Handle,
+    Limit,
+    Operation,
+    Ref,
+    State,
+    Status,
+    StopMode,
+    Succeeded,
+    Target,
+    VMOps,
+)
 from vmops.errors import CloudError, Conflict, InvalidRequest, NotFound
 from vmops.plugins import Registry
 from vmops.result import Result
@@ -405,3 +420,67 @@ def test_the_backends_own_interval_asks_for_nothing(world: Any, journal: Path) -
         looks = world.calls["describe"]
         ops.wait_vm_operation({**pending, "pollInterval": 2.5})
         assert world.calls["describe"] - looks >= world.delay // 2.75
+
+
+def test_an_operation_may_bring_its_vm(world: Any, journal: Path) -> None:
+    """What the cloud's own record of an operation implies needs no look: for the result, and next.
+
+    A poll whose success brings the VM is not followed by a look, nor is the verb after it.
+    """
+
+    def poll(
+        backend: MemoryCloud, operations: Sequence[Operation], timeout: float
+    ) -> dict[str, Succeeded]:
+        world.settle()
+        (machine,) = world.machines.values()
+        vm = VM(machine.name, machine.state, id=operations[0].vm_id, tags=machine.tags)
+        done = {State.RUNNING, State.STOPPED}
+        return {o.id: Succeeded({"more": 1}, vm=vm) for o in operations if machine.state in done}
+
+    with opened(world, journal, poll=poll) as ops:
+        world.delay = 0
+        _, pending = ops.vm_provision({"vmName": "a"})
+        looks = world.calls["describe"]
+        status, info = ops.wait_vm_operation(pending)
+        assert (status, info["vmName"], info["vmId"], info["more"]) == (
+            Status.SUCCEEDED,
+            "a",
+            "id-a",
+            1,
+        )
+        assert ops.vm_stop({"vmName": "a"})[0] is Status.PENDING
+    assert world.calls["describe"] == looks
+
+
+def test_a_backend_pays_for_what_the_core_does_not_count(world: Any, journal: Path) -> None:
+    """Pages of one look wait for a budget of their own, by the backend's clock."""
+    pages = 9
+
+    def describe(backend: MemoryCloud, refs: Sequence[Ref] | None) -> Iterable[VM]:
+        for _ in range(pages):
+            backend.pay("page")
+        return MemoryCloud.describe(backend, refs)
+
+    limits = {"page": Limit(Bucket(4, 1))}
+    with opened(world, journal, describe=describe, limits=limits) as ops:
+        began = world.clock.now()
+        ops.describe({"vmName": "a"})
+        assert world.clock.now() - began == pytest.approx(pages - 4, abs=0.01)
+
+
+def test_a_backend_without_a_connection_pays_nothing(world: Any) -> None:
+    """As in `doctor`, which makes no connection."""
+    backend: Any = type("Alone", (MemoryCloud,), {"world": world, "limits": {"page": _NO_PAGES}})
+    backend(MemoryCloud.settings_type()).pay("page")
+    assert world.clock.now() == World().clock.now()
+
+
+_NO_PAGES = Limit(Bucket(0, 0.001))
+
+
+def test_a_handle_is_told_to_nobody() -> None:
+    """It may be a signed URL: neither a log nor a traceback shows it."""
+    handle = {"op": "/operations/1?s=signature"}
+    operation = Operation("memory", "a", Action.START, "1", 0.0, handle=handle)
+    assert "signature" not in repr(operation)
+    assert "signature" not in f"{operation} {[operation]}"
