@@ -1,0 +1,52 @@
+"""One view of the emulator for all of these tests, and retries that do not keep them waiting."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# importlib mode keeps test folders off sys.path; child processes need the names as well
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts that are short, and as many attempts as there would be."""
+    monkeypatch.setattr("vmops.sending._BACKOFF", (0.01, 0.04))
+    monkeypatch.setattr("vmops.submission._NOT_YET", 0.03)
+
+
+@pytest.fixture
+def give_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever gives no definite answer is not asked a second time."""
+    monkeypatch.setattr("vmops.sending._SEND_BUDGET", 0.0)
+
+
+@pytest.fixture
+def azure(arm: Any, config: dict[str, Any], tmp_path: Path) -> Iterator[Any]:
+    """The emulator as new, whose verbs take 20 ms, and vmops over it."""
+    from arm_scene import Scene
+
+    with Scene(arm, {**config, "tick": 0.02}, tmp_path) as scene:
+        yield scene
+
+
+@pytest.fixture
+def ops(azure: Any) -> Any:
+    """What tests call, over the emulator, with the scene's journal."""
+    return azure.open()
+
+
+@pytest.fixture
+def proxy(azure: Any) -> Iterator[Any]:
+    """A proxy that spoils answers, and through which `azure.open()` leads from now on."""
+    from fault_proxy import FaultProxy
+
+    with FaultProxy(azure.cloud.endpoint) as between:
+        azure.config["endpointUrl"] = between.url
+        yield between
+        azure.close()

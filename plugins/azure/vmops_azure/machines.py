@@ -1,0 +1,242 @@
+"""What ARM shows of virtual machines: each read by name, or all of them from lists.
+
+A VM's model holds its tags and provisioning state, its instance view the power state, and its
+network interface the addresses. A name is a VM's own only as long as its `vmId` is the same: that
+unique id is the VM's id here, and a resource id of a VM that was made elsewhere is taken, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from vmops import VM, Ref, State, Tags
+from vmops.errors import CloudError
+from vmops_azure.addresses import Addresses
+from vmops_azure.client import COMPUTE, Arm
+from vmops_azure.errors import NotArmError, caused
+
+__all__ = ["FEW", "Machines", "provisioning_state"]
+
+FEW: Final = 20
+"""VMs that are read one by one; of more, lists cost fewer calls."""
+
+_PROVIDER: Final = "providers/Microsoft.Compute/virtualMachines"
+_RESOURCE: Final = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
+    r"/providers/Microsoft\.Compute/virtualMachines/(?P<name>[-\w.]+)",
+    re.ASCII | re.IGNORECASE,
+)
+_UNIQUE: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_POWER: Final[Mapping[str, State]] = {
+    "starting": State.STARTING,
+    "running": State.RUNNING,
+    "stopping": State.STOPPING,
+    "stopped": State.STOPPED,
+    "deallocating": State.STOPPING,
+    "deallocated": State.STOPPED,
+}
+_HOLDING: Final = frozenset({"starting", "running", "stopping", "stopped", "deallocating"})
+
+
+class Machines:
+    """Describes the VMs of one connection.
+
+    Args:
+        arm: The connection.
+    """
+
+    def __init__(self, arm: Arm) -> None:
+        """Ask nothing yet."""
+        self._arm = arm
+        self._addresses = Addresses(arm)
+        self._names: dict[str, str] = {}  # id -> name in its resource group
+        self._seen: dict[str, VM] = {}
+
+    def known(self, id_: str) -> VM | None:
+        """A VM as it was seen last, if this connection has seen it."""
+        return self._seen.get(id_)
+
+    def name_of(self, vm: VM) -> str:
+        """The name in the resource group of a VM that was described."""
+        return self._names.get(vm.id) or vm.name
+
+    def made(self, id_: str, name: str) -> None:
+        """Remember the name of a new VM."""
+        self._names[id_] = name
+
+    def forget(self, id_: str) -> None:
+        """A VM is gone."""
+        self._names.pop(id_, None)
+        self._seen.pop(id_, None)
+
+    def describe(self, refs: Sequence[Ref]) -> list[VM]:
+        """Those of these VMs that exist."""
+        names = [self._name(ref) for ref in refs]
+        if len(refs) > FEW or not all(names):
+            raw = {one["name"].lower(): one for one in self.listed()}
+            if not all(names):  # a unique id that nothing here has seen: which of all is it?
+                by_id = {_unique(one): one["name"] for one in raw.values()}
+                names = [n or by_id.get(r.id, "") for n, r in zip(names, refs, strict=True)]
+            wanted = [raw[key] for key in {n.lower() for n in names} & raw.keys()]
+            self._add_power(wanted)
+        else:
+            found = self._arm.each(self._get, list(dict.fromkeys(names)))
+            wanted = [one for one in found if one is not None]
+        by_name = {vm_name.lower(): vm for vm_name, vm in self.read(wanted)}
+        pairs = zip(refs, names, strict=True)
+        return [vm for ref, n in pairs if (vm := self._asked(ref, by_name.get(n.lower())))]
+
+    def ours(self) -> list[VM]:
+        """All VMs of the resource group that carry vmops tags."""
+        raw = [one for one in self.listed() if "vmops-owner" in _tags(one)]
+        self._add_power(raw)
+        return [vm for _, vm in self.read(raw)]
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The models of all VMs in the resource group, without their power states."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            found = list(self._arm.pages(f"{self._arm.group}/{_PROVIDER}?api-version={COMPUTE}"))
+        except ResourceNotFoundError:  # there is no such group yet
+            return []
+        if not all(isinstance(one.get("name"), str) for one in found):
+            raise NotArmError("a list of VMs has one without a name")
+        return found
+
+    def read(self, raw: Iterable[dict[str, Any]]) -> list[tuple[str, VM]]:
+        """The VMs, with their names in the resource group; those that run have their addresses."""
+        models = list(raw)
+        found = [_vm(model) for model in models]
+        running = [m for m, vm in zip(models, found, strict=True) if vm.state is State.RUNNING]
+        addresses = self._addresses.of(running)
+        told: list[tuple[str, VM]] = []
+        for model, vm in zip(models, found, strict=True):
+            place = self._addresses.known(model) if vm.state is not State.ABSENT else {}
+            full = replace(vm, info={**vm.info, **addresses.get(vm.id, place)})
+            self._names[full.id], self._seen[full.id] = model["name"], full
+            told.append((model["name"], full))
+        return told
+
+    def _get(self, name: str) -> dict[str, Any] | None:
+        place = f"{self._arm.group}/{_PROVIDER}/{name}"
+        return self._arm.find(f"{place}?$expand=instanceView&api-version={COMPUTE}")
+
+    def _name(self, ref: Ref) -> str:
+        """The name in the resource group, as far as it is known without asking."""
+        if place := _RESOURCE.fullmatch(ref.id):
+            ours = self._arm.group.lower() == ref.id[: place.end("group")].lower()
+            return place["name"] if ours else "-"  # no VM of ours has this name
+        if ref.id in self._names:
+            return self._names[ref.id]
+        return ref.name if ref.name or _UNIQUE.fullmatch(ref.id) else "-"
+
+    def _add_power(self, raw: list[dict[str, Any]]) -> None:
+        """Put the instance views into models from a list, which lacks them."""
+        if len(raw) <= FEW:
+            found = self._arm.each(lambda one: self._get(one["name"]), raw)
+            for model, whole in zip(raw, found, strict=True):
+                if whole is not None:
+                    model.update(whole)
+            return
+        listed = f"{self._arm.subscription}/{_PROVIDER}?statusOnly=true&api-version={COMPUTE}"
+        views = {one["id"].lower(): one["properties"] for one in self._arm.pages(listed)}
+        for model in raw:
+            properties = views.get(model["id"].lower(), {})
+            model["properties"]["instanceView"] = properties.get("instanceView", {})
+
+    @staticmethod
+    def _asked(ref: Ref, vm: VM | None) -> VM | None:
+        """A VM as it was asked for; None if another one has that name now."""
+        if vm is None or not ref.id:
+            if vm is None or vm.name == ref.name:
+                return vm
+            return replace(vm, name=ref.name, tags=None)  # made under another spelling
+        if _RESOURCE.fullmatch(ref.id):
+            return replace(vm, id=ref.id)
+        return vm if vm.id == ref.id else None
+
+
+def provisioning_state(model: Mapping[str, Any]) -> str:
+    """Creating, Updating, Deleting, Succeeded, Failed or the like, in lower case."""
+    return str(model.get("properties", {}).get("provisioningState", "")).lower()
+
+
+def _unique(model: Mapping[str, Any]) -> str:
+    return str(model.get("properties", {}).get("vmId", "")).lower()
+
+
+def _tags(model: Mapping[str, Any]) -> Mapping[str, str]:
+    return model.get("tags") or {}
+
+
+def _vm(model: Mapping[str, Any]) -> VM:
+    owner = Tags.from_dict(_tags(model))
+    if owner is not None and owner.vm.lower() != model["name"].lower():
+        owner = None  # copied from another VM, as tags are
+    name = owner.vm if owner is not None else model["name"]
+    statuses = model.get("properties", {}).get("instanceView", {}).get("statuses") or ()
+    codes = [str(one.get("code", "")).lower() for one in statuses]
+    power = next((c.partition("/")[2] for c in codes if c.startswith("powerstate/")), "")
+    state = _state(provisioning_state(model), power, codes)
+    if not _unique(model):
+        raise NotArmError(f"VM {name!r} has no vmId")
+    return VM(
+        name,
+        state,
+        id=_unique(model),
+        holds_compute=state is State.STOPPED and power in _HOLDING,
+        tags=owner,
+        info=_info(model),
+        error=_error(name, state, statuses, power),
+    )
+
+
+def _state(provisioning: str, power: str, codes: Sequence[str]) -> State:
+    """One of our states: what is being made or deleted, else how the power stands."""
+    if provisioning in {"creating", "deleting"}:
+        return State.STARTING if provisioning == "creating" else State.DELETING
+    failed = provisioning == "failed"
+    never_ran = any(code.startswith("provisioningstate/failed/osprov") for code in codes)
+    if failed and (never_ran or power not in _POWER):
+        return State.FAILED
+    if power in _POWER:
+        return _POWER[power]
+    return State.STARTING  # nothing tells of its power yet
+
+
+def _error(
+    name: str, state: State, statuses: Sequence[Mapping[str, Any]], power: str
+) -> CloudError | None:
+    """Why a VM has failed, or could not be started."""
+    if state not in {State.FAILED, State.STOPPED}:
+        return None
+    for status in statuses:
+        code = str(status.get("code", ""))
+        if code.lower().startswith("provisioningstate/failed"):
+            said = {"code": code.rpartition("/")[2], "message": status.get("message")}
+            error = caused(name, said)
+            error.remains = f"VM {name!r}" + ("" if power else ", its disk and network interface")
+            error.hint = error.hint or "vm_deprovision deletes it"
+            return error
+    return None
+
+
+def _info(model: Mapping[str, Any]) -> dict[str, Any]:
+    properties = model.get("properties", {})
+    image = properties.get("storageProfile", {}).get("imageReference") or {}
+    urn = [str(image[key]) for key in ("publisher", "offer", "sku") if image.get(key)]
+    if urn:
+        urn.append(str(image.get("exactVersion") or image.get("version", "latest")))
+    info = {
+        "resourceId": model.get("id"),
+        "location": model.get("location"),
+        "zone": next(iter(model.get("zones") or ()), None),
+        "vmSize": properties.get("hardwareProfile", {}).get("vmSize"),
+        "image": image.get("id") or ":".join(urn),
+        "spot": True if properties.get("priority") == "Spot" else None,
+    }
+    return {key: value for key, value in info.items() if value not in (None, "")}
