@@ -182,6 +182,8 @@ class Backend(ABC, Generic[S, P]):
     """Seconds a wait lasts unless `pollTimeout` says otherwise."""
     limits: Mapping[str, Limit] = {}
     """Class of calls (a verb's name, `describe` or `poll`) -> its budget."""
+    own_limits: Mapping[str, Limit] = {}
+    """Class of calls that the backend itself pays for, by `pay` -> its budget."""
     budget: Callable[[str], None] | None = None
     """What `pay` asks; the connection sets it."""
     confirms_restart: bool = True
@@ -284,7 +286,7 @@ class Backend(ABC, Generic[S, P]):
         """
 
     def pay(self, kind: str) -> None:
-        """Return when one more call of this class, of those in `limits`, may be made.
+        """Return when one more call of this class, of those in `own_limits`, may be made.
 
         The core pays for each verb, look and poll. What makes more calls of one (pages, reads one
         by one) pays for them itself, by a class of its own.

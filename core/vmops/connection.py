@@ -85,7 +85,8 @@ class Connection:
     def limiter(self, kind: str) -> Limiter:
         """The budget of one class of calls."""
         if kind not in self._limiters:
-            limit = self.backend.limits.get(kind, Limit())
+            known = {**self.backend.limits, **self.backend.own_limits}
+            limit = known.get(kind, Limit())
             self._limiters.setdefault(kind, Limiter(limit, self.clock))
         return self._limiters[kind]
 

@@ -22,6 +22,7 @@ __all__ = ["Planner"]
 
 _ALIKE: Final = 16
 """Kinds of creates among which one that is alike is looked for."""
+_BEGUN: Final = frozenset({("INTENT", Action.PROVISION), ("DELETING", Action.DEPROVISION)})
 _HINTS = {
     (NotFound, State.ABSENT): "vm_provision makes it",
     (Conflict, State.STOPPED): "vm_start starts it",
@@ -198,8 +199,8 @@ class Planner:
             if recorded.action is action and recorded.vm_id in {"", vm.id}:
                 return recorded
         operation = self.operation(action, job, vm, {}, secrets.token_hex(8))
-        if job.row.state == "INTENT" and action is Action.PROVISION:
-            self._journal.accepted([(job.row, operation)])  # a create whose caller died
+        if (job.row.state, action) in _BEGUN:  # its caller died before the answer was recorded
+            self._journal.accepted([(job.row, operation)])
         return operation
 
     def operation(self, action: Action, job: Job, vm: VM, handle: Handle, id_: str) -> Operation:

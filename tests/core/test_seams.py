@@ -462,7 +462,7 @@ def test_a_backend_pays_for_what_the_core_does_not_count(world: Any, journal: Pa
         return MemoryCloud.describe(backend, refs)
 
     limits = {"page": Limit(Bucket(4, 1))}
-    with opened(world, journal, describe=describe, limits=limits) as ops:
+    with opened(world, journal, describe=describe, own_limits=limits) as ops:
         began = world.clock.now()
         ops.describe({"vmName": "a"})
         assert world.clock.now() - began == pytest.approx(pages - 4, abs=0.01)
@@ -470,7 +470,9 @@ def test_a_backend_pays_for_what_the_core_does_not_count(world: Any, journal: Pa
 
 def test_a_backend_without_a_connection_pays_nothing(world: Any) -> None:
     """As in `doctor`, which makes no connection."""
-    backend: Any = type("Alone", (MemoryCloud,), {"world": world, "limits": {"page": _NO_PAGES}})
+    backend: Any = type(
+        "Alone", (MemoryCloud,), {"world": world, "own_limits": {"page": _NO_PAGES}}
+    )
     backend(MemoryCloud.settings_type()).pay("page")
     assert world.clock.now() == World().clock.now()
 

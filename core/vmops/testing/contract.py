@@ -52,11 +52,13 @@ class ContractRules:
         assert self._backend(lab).explain(ZeroDivisionError("a bug")) is None
 
     def test_limits_are_of_known_calls(self, lab: Lab) -> None:
-        """Rate limits are declared for verbs, describe and poll only."""
+        """Rate limits are declared for verbs, describe and poll; a backend's own are told apart."""
         known = {"describe", "poll", "provision", "start", "stop", "restart", "deprovision"}
-        limits = self._backend(lab).limits
-        assert set(limits) <= known
-        assert all(isinstance(limit, Limit) for limit in limits.values())
+        backend = self._backend(lab)
+        assert set(backend.limits) <= known
+        assert not known & set(backend.own_limits)
+        every = [*backend.limits.values(), *backend.own_limits.values()]
+        assert all(isinstance(limit, Limit) for limit in every)
 
     def test_account_is_stable(self, lab: Lab) -> None:
         """Two connections with equal settings prove the same account, and it is not empty."""

@@ -40,6 +40,8 @@ _LIMITS: Final = {
     "stop": _WRITES,
     "restart": _WRITES,
     "deprovision": Limit(Bucket(200, 10)),
+}
+_OWN_LIMITS: Final = {
     # 25 reads a second are allowed, 250 at once; some are left for whoever else works here
     "read": Limit(Bucket(5, 20)),
     "list": Limit(Bucket(300, 5)),
@@ -54,10 +56,11 @@ class AzureBackend(Backend[AzureSettings, AzureParams]):
     name = "azure"
     vm_name = r"[A-Za-z0-9]([-A-Za-z0-9._]{0,62}[A-Za-z0-9_])?"
     error_codes = CODES
-    horizon = 30.0
+    horizon = 15.0
     poll_timeout = 600.0
     confirms_restart = False
     limits = _LIMITS
+    own_limits = _OWN_LIMITS
 
     def __init__(self, settings: AzureSettings) -> None:
         """Import no SDK and ask nothing yet."""
@@ -102,11 +105,19 @@ class AzureBackend(Backend[AzureSettings, AzureParams]):
         )
         return params.model_copy(update={"image": image, "subnet": subnet})
 
-    def provision(self, vm: Target[AzureParams], token: str) -> Handle:  # noqa: ARG002
-        """PUT the VM, unless one of that name exists: the name is the idempotency token."""
+    def provision(self, vm: Target[AzureParams], token: str) -> Handle:
+        """PUT the VM, unless one of that name exists already; one of this token is the same one."""
         body = launch.request(vm)
         only_new = {"If-None-Match": "*"}
-        response = self._arm.verb("begin_create_or_update", vm.name, body, headers=only_new)
+        try:
+            response = self._arm.verb("begin_create_or_update", vm.name, body, headers=only_new)
+        except Exception as exc:
+            fault = read(exc)
+            if fault is not None and fault.code == "PreconditionFailed":
+                for found in self._machines.describe([Ref(vm.name)]):
+                    if found.tags is not None and found.tags.token == token:
+                        return {"vmId": found.id}
+            raise
         id_ = str(self._arm.body(response).get("properties", {}).get("vmId", "")).lower()
         if not id_:
             raise NotArmError("the answer to a create does not tell the new VM's id")

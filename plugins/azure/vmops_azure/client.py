@@ -1,23 +1,22 @@
-"""One pipeline per connection: the SDK's client, its credentials, and plain JSON beside its verbs.
+"""Requests to Azure Resource Manager: the SDK's verbs, and plain JSON beside them.
 
-The SDK's own pipeline retries, follows redirects, sleeps while it registers providers, and reads
-`Retry-After` as a whole number after the request was accepted. This one does none of that: there is
-one retry layer, the core's. Requests are made with paths, never with URLs that somebody gave.
+Requests are made with paths, never with URLs that somebody gave, and each is made once: there is
+one retry layer, the core's.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from math import ceil
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from vmops_azure.errors import NotArmError, StaleTokenError, seconds
+from vmops_azure.errors import NotArmError, StaleTokenError
+from vmops_azure.pipeline import endpoint, made
 from vmops_azure.settings import AzureSettings
 
 __all__ = ["COMPUTE", "Arm"]
@@ -31,11 +30,18 @@ can deallocate by force."""
 
 _CONNECT_TIMEOUT: Final = 5.0
 _READ_TIMEOUT: Final = 20.0
-_CONNECTIONS: Final = 32
 _AT_ONCE: Final = 8
 """Reads in flight at once."""
 _UNAUTHORIZED: Final = 401
 _ERROR: Final = 400
+
+
+@dataclass(slots=True, eq=False)
+class _Login:
+    """A client, and whether its token has ever been taken."""
+
+    client: Any
+    worked: bool = False
 
 
 class Arm:
@@ -51,9 +57,9 @@ class Arm:
         self._settings = settings
         self._pay = pay
         self._lock = threading.Lock()
-        self._client: Any = None
-        self._worked = False
-        self._closed: list[Any] = []
+        self._login: _Login | None = None
+        self._past: list[_Login] = []
+        self.endpoint = endpoint(settings)
         self.subscription = f"/subscriptions/{settings.subscription}"
         self.group = f"{self.subscription}/resourceGroups/{settings.resource_group}"
 
@@ -70,7 +76,11 @@ class Arm:
             begin = getattr(client.virtual_machines, name)
             group = self._settings.resource_group
             options = {**self._options(), "api_version": COMPUTE, **kwargs}
-            return begin(group, *args, polling=False, cls=_first, **options).result().http_response
+            try:
+                begun = begin(group, *args, polling=False, cls=_first, **options)
+                return begun.result().http_response
+            except (AttributeError, TypeError, ValueError) as exc:  # what is no VM's JSON
+                raise NotArmError(f"{name}: the answer cannot be read: {exc}") from exc
 
         response = self._guarded(call)
         if not any(key.lower().startswith("x-ms-") for key in response.headers):
@@ -86,7 +96,7 @@ class Arm:
         path: str,
         *,
         body: Mapping[str, Any] | None = None,
-        timeout: float = _READ_TIMEOUT,
+        timeout: float | None = None,
     ) -> Any:  # noqa: ANN401  (an HttpResponse, imported lazily)
         """The response to one request; whatever its status, it is not raised.
 
@@ -94,7 +104,7 @@ class Arm:
             method: GET, PUT or PATCH.
             path: Path and query. azure-core formats it as a template, so braces are refused.
             body: Sent as JSON.
-            timeout: Seconds.
+            timeout: Seconds, if fewer than usual.
         """
         from azure.core.rest import HttpRequest
 
@@ -103,7 +113,7 @@ class Arm:
         if method == "GET":
             self._pay("read")
         request = HttpRequest(method, path, json=body)
-        options = self._options(min(timeout, _READ_TIMEOUT))
+        options = self._options(timeout)
         response: Any = self._guarded(lambda client: client.send_request(request, **options))
         return response
 
@@ -130,6 +140,12 @@ class Arm:
             raise NotArmError("the answer is no JSON object")
         return found
 
+    def send(self, method: str, path: str, body: Mapping[str, Any]) -> None:
+        """A request whose answer need not tell anything but that it was accepted."""
+        response = self.request(method, path, body=body)
+        if response.status_code >= _ERROR:
+            raise self.refusal(response)
+
     def find(self, path: str) -> dict[str, Any] | None:
         """A resource, or None where ARM says that it, or its resource group, is not there."""
         response = self.request("GET", path)
@@ -138,11 +154,15 @@ class Arm:
         return self.body(response)
 
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
-        """All items of a list, page by page; each page has its own budget."""
+        """All items of a list, page by page, each paid for; none where the group does not exist."""
+        first = path
         while True:
-            self._pay("list")
-            answer = self.json("GET", path)
-            if not isinstance(answer.get("value"), list):
+            if "/Microsoft.Compute/" in path:
+                self._pay("list")
+            answer = self.find(path)
+            if answer is None and path is first:
+                return
+            if answer is None or not isinstance(answer.get("value"), list):
                 raise NotArmError("the answer is no list")
             yield from answer["value"]
             following = answer.get("nextLink")
@@ -184,26 +204,16 @@ class Arm:
     def close(self) -> None:
         """Let go of all sockets."""
         with self._lock:
-            clients, self._closed, self._client = [*self._closed, self._client], [], None
-        for client in clients:
-            if client is not None:
-                client.close()
+            logins, self._past, self._login = [*self._past, self._login], [], None
+        for login in logins:
+            if login is not None:
+                login.client.close()
 
-    @property
-    def endpoint(self) -> str:
-        """Where requests go: scheme, host and port."""
-        if self._settings.endpoint_url:
-            return self._settings.endpoint_url
-        from azure.mgmt.core.tools import get_arm_endpoints
-
-        found: str = get_arm_endpoints(self._cloud())["resource_manager"]
-        return found.rstrip("/")
-
-    def _options(self, timeout: float = _READ_TIMEOUT) -> dict[str, Any]:
-        # http is for loopback only: the settings say so
+    def _options(self, timeout: float | None = None) -> dict[str, Any]:
         return {
             "connection_timeout": _CONNECT_TIMEOUT,
-            "read_timeout": timeout,
+            "read_timeout": _READ_TIMEOUT if timeout is None else min(timeout, _READ_TIMEOUT),
+            # http is for loopback only: the settings say so
             "enforce_https": self.endpoint.startswith("https"),
         }
 
@@ -211,76 +221,33 @@ class Arm:
         """One call; if its token is refused although it worked before, the next has a new one."""
         from azure.core.exceptions import ClientAuthenticationError
 
-        client = self._connected()
+        login = self._connected()
         try:
-            answer = call(client)
+            answer = call(login.client)
         except ClientAuthenticationError as exc:
-            if exc.response is None or not self._worked:
+            if exc.response is None or not login.worked:
                 raise
-            self._renew(client)
-            raise StaleTokenError("the access token is refused; a new one is asked for") from exc
-        if getattr(answer, "status_code", 0) == _UNAUTHORIZED and self._worked:
-            self._renew(client)
-            raise StaleTokenError("the access token is refused; a new one is asked for")
-        self._worked = True
+            raise self._stale(login) from exc
+        if getattr(answer, "status_code", 0) != _UNAUTHORIZED:
+            login.worked = True
+        elif login.worked:
+            raise self._stale(login)
         return answer
 
-    def _renew(self, refused: Any) -> None:  # noqa: ANN401
+    def _stale(self, refused: _Login) -> StaleTokenError:
         """Sign in anew, unless another thread has done so; a token that is refused next is bad."""
         with self._lock:
-            if self._client is refused:
-                self._closed.append(refused)  # others may be in the middle of a request
-                self._client, self._worked = None, False
+            if self._login is refused:
+                self._past.append(refused)  # others may be in the middle of a request
+                self._login = None
+        return StaleTokenError("the access token is refused; a new one is asked for")
 
-    def _connected(self) -> Any:  # noqa: ANN401
-        client = self._client
-        if client is None:
+    def _connected(self) -> _Login:
+        login = self._login
+        if login is None:
             with self._lock:
-                client = self._client = self._client or self._made()
-        return client
-
-    def _made(self) -> Any:  # noqa: ANN401
-        from azure.core.pipeline import policies
-        from azure.core.pipeline.transport import RequestsTransport
-        from azure.mgmt.compute import ComputeManagementClient
-        from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
-        from azure.mgmt.core.tools import get_arm_endpoints
-
-        credential = self._credential()
-        scopes = get_arm_endpoints(self._cloud())["credential_scopes"]
-        return ComputeManagementClient(
-            credential,
-            self._settings.subscription,
-            base_url=self.endpoint,
-            transport=RequestsTransport(session=_session()),
-            policies=[
-                policies.RequestIdPolicy(),
-                policies.UserAgentPolicy("vmops"),
-                policies.ProxyPolicy(),
-                policies.ContentDecodePolicy(),
-                ARMChallengeAuthenticationPolicy(credential, *scopes),
-                policies.CustomHookPolicy(raw_response_hook=_whole_retry_after),
-            ],
-        )
-
-    def _credential(self) -> Any:  # noqa: ANN401
-        from azure.identity import AzureAuthorityHosts, DefaultAzureCredential
-
-        authority = {
-            "public": AzureAuthorityHosts.AZURE_PUBLIC_CLOUD,
-            "usgov": AzureAuthorityHosts.AZURE_GOVERNMENT,
-            "china": AzureAuthorityHosts.AZURE_CHINA,
-        }[self._settings.cloud]
-        return DefaultAzureCredential(authority=authority)
-
-    def _cloud(self) -> Any:  # noqa: ANN401
-        from azure.core import AzureClouds
-
-        return {
-            "public": AzureClouds.AZURE_PUBLIC_CLOUD,
-            "usgov": AzureClouds.AZURE_US_GOVERNMENT,
-            "china": AzureClouds.AZURE_CHINA_CLOUD,
-        }[self._settings.cloud]
+                login = self._login = self._login or _Login(made(self._settings))
+        return login
 
 
 _MISSING: Final = frozenset({"ResourceNotFound", "ResourceGroupNotFound", "NotFound"})
@@ -297,21 +264,3 @@ def _code(response: Any) -> str:  # noqa: ANN401
 def _first(pipeline_response: T, _: object, __: object) -> T:
     """For the SDK's `cls`: the first response as it is."""
     return pipeline_response
-
-
-def _session() -> Any:  # noqa: ANN401
-    from requests import Session
-    from requests.adapters import HTTPAdapter
-
-    session = Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
-    return session
-
-
-def _whole_retry_after(response: Any) -> None:  # noqa: ANN401
-    """The SDK reads this header as an int, and raises after the request was accepted."""
-    headers = response.http_response.headers
-    after = headers.get("Retry-After")
-    if after is not None and not after.isdigit():
-        headers["Retry-After"] = str(ceil(seconds(after, time.time()) or 0.0))

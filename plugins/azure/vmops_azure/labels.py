@@ -23,7 +23,7 @@ def rewrite(arm: Arm, vm: VM, tags: Tags) -> None:
         raise NotArmError(f"VM {vm.name!r} is not shown at the moment")
     merge = {"operation": "Merge", "properties": {"tags": tags.to_dict()}}
     for resource in (place, *_belongings(arm, model)):
-        arm.json("PATCH", f"{resource}/{_TAGS}", body=merge)
+        arm.send("PATCH", f"{resource}/{_TAGS}", merge)
 
 
 def _belongings(arm: Arm, model: Mapping[str, Any]) -> Iterator[str]:

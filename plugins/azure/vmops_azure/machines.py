@@ -23,6 +23,7 @@ __all__ = ["FEW", "Machines", "provisioning_state"]
 FEW: Final = 20
 """VMs that are read one by one; of more, lists cost fewer calls."""
 
+_REMEMBERED: Final = 20_000
 _PROVIDER: Final = "providers/Microsoft.Compute/virtualMachines"
 _RESOURCE: Final = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
@@ -67,27 +68,39 @@ class Machines:
         """Remember the name of a new VM."""
         self._names[id_] = name
 
-    def forget(self, id_: str) -> None:
-        """A VM is gone."""
-        self._names.pop(id_, None)
-        self._seen.pop(id_, None)
-
     def describe(self, refs: Sequence[Ref]) -> list[VM]:
         """Those of these VMs that exist."""
-        names = [self._name(ref) for ref in refs]
-        if len(refs) > FEW or not all(names):
-            raw = {one["name"].lower(): one for one in self.listed()}
-            if not all(names):  # a unique id that nothing here has seen: which of all is it?
-                by_id = {_unique(one): one["name"] for one in raw.values()}
-                names = [n or by_id.get(r.id, "") for n, r in zip(names, refs, strict=True)]
-            wanted = [raw[key] for key in {n.lower() for n in names} & raw.keys()]
-            self._add_power(wanted)
+        asked = [(ref, name) for ref in refs if (name := self._name(ref)) is not None]
+        if len(asked) > FEW or not all(name for _, name in asked):
+            wanted = self._wanted_of_all(asked)
         else:
-            found = self._arm.each(self._get, list(dict.fromkeys(names)))
-            wanted = [one for one in found if one is not None]
-        by_name = {vm_name.lower(): vm for vm_name, vm in self.read(wanted)}
-        pairs = zip(refs, names, strict=True)
-        return [vm for ref, n in pairs if (vm := self._asked(ref, by_name.get(n.lower())))]
+            names = list(dict.fromkeys(name for _, name in asked))
+            wanted = [one for one in self._arm.each(self._get, names) if one is not None]
+        vms = self.read(wanted)
+        by_name = {name.lower(): vm for name, vm in vms}
+        by_id = {vm.id: vm for _, vm in vms}
+        pairs = [(ref, by_name.get(n.lower()) if n else by_id.get(ref.id)) for ref, n in asked]
+        told = [self._asked(ref, seen) or self._gone(ref, seen) for ref, seen in pairs]
+        return [vm for vm in told if vm is not None]
+
+    def _gone(self, ref: Ref, successor: VM | None) -> VM | None:
+        """A VM that is known to be gone: it was shown before, or another one has its name now.
+
+        One that was never shown may be still to come.
+        """
+        before = self._seen.get(ref.id)
+        if before is None and (successor is None or not _UNIQUE.fullmatch(ref.id)):
+            return None
+        name, tags = (before.name, before.tags) if before else (ref.name, None)
+        return VM(name, State.ABSENT, id=ref.id, tags=tags)
+
+    def _wanted_of_all(self, asked: Sequence[tuple[Ref, str]]) -> list[dict[str, Any]]:
+        """The models that are meant, of all in the resource group; a unique id names one, too."""
+        names = {name.lower() for _, name in asked if name}
+        ids = {ref.id for ref, name in asked if not name}
+        found = [m for m in self.listed() if m["name"].lower() in names or _unique(m) in ids]
+        self._add_power(found)
+        return found
 
     def ours(self) -> list[VM]:
         """All VMs of the resource group that carry vmops tags."""
@@ -97,12 +110,7 @@ class Machines:
 
     def listed(self) -> list[dict[str, Any]]:
         """The models of all VMs in the resource group, without their power states."""
-        from azure.core.exceptions import ResourceNotFoundError
-
-        try:
-            found = list(self._arm.pages(f"{self._arm.group}/{_PROVIDER}?api-version={COMPUTE}"))
-        except ResourceNotFoundError:  # there is no such group yet
-            return []
+        found = list(self._arm.pages(f"{self._arm.group}/{_PROVIDER}?api-version={COMPUTE}"))
         if not all(isinstance(one.get("name"), str) for one in found):
             raise NotArmError("a list of VMs has one without a name")
         return found
@@ -119,20 +127,23 @@ class Machines:
             full = replace(vm, info={**vm.info, **addresses.get(vm.id, place)})
             self._names[full.id], self._seen[full.id] = model["name"], full
             told.append((model["name"], full))
+        for known in (self._seen, self._names):
+            while len(known) > _REMEMBERED:
+                del known[next(iter(known))]
         return told
 
     def _get(self, name: str) -> dict[str, Any] | None:
         place = f"{self._arm.group}/{_PROVIDER}/{name}"
         return self._arm.find(f"{place}?$expand=instanceView&api-version={COMPUTE}")
 
-    def _name(self, ref: Ref) -> str:
-        """The name in the resource group, as far as it is known without asking."""
+    def _name(self, ref: Ref) -> str | None:
+        """The name in the resource group; empty if only a list can tell, None if it has none."""
         if place := _RESOURCE.fullmatch(ref.id):
             ours = self._arm.group.lower() == ref.id[: place.end("group")].lower()
-            return place["name"] if ours else "-"  # no VM of ours has this name
+            return place["name"] if ours else None
         if ref.id in self._names:
             return self._names[ref.id]
-        return ref.name if ref.name or _UNIQUE.fullmatch(ref.id) else "-"
+        return ref.name if ref.name or _UNIQUE.fullmatch(ref.id) else None
 
     def _add_power(self, raw: list[dict[str, Any]]) -> None:
         """Put the instance views into models from a list, which lacks them."""

@@ -77,6 +77,8 @@ class Operations:
         A handle may come from anywhere: it can select one of our own operations, and no more.
         """
         place, _, query = path.partition("?")
+        if "/." in place:  # `..` would lead elsewhere
+            return False
         return bool(self._path.fullmatch(place) and _QUERY.fullmatch(query))
 
     def of(self, operation: Operation) -> bool:

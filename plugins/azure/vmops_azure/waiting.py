@@ -122,12 +122,13 @@ class Waiting:
         """
         info = {"restartConfirmed": True} if operation.action is Action.RESTART else {}
         if operation.action is Action.DEPROVISION:
-            self._machines.forget(operation.vm_id)
             return Succeeded(vm=VM(operation.vm, State.ABSENT, id=operation.vm_id))
         known = self._machines.known(operation.vm_id)
         if operation.action is Action.PROVISION or known is None or known.tags is None:
             return Succeeded()
         state = _AFTERWARDS[operation.action]
+        if state is State.RUNNING and "privateIp" not in known.info:
+            return Succeeded()
         holds = state is State.STOPPED and operation.mode == "keep"
         vm = replace(known, name=operation.vm, state=state, holds_compute=holds, error=None)
         return Succeeded(info, vm=vm)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_lives import VERBS, Fate, Life, Mother
+from lives import VERBS, Fate, Life, Mother
 
 QUICK = dict.fromkeys(("run", "start", "stop", "terminate"), 0.005)
 RESTART = VERBS.index("restart")

@@ -144,7 +144,7 @@ def test_custom_data_is_user_data() -> None:
 )
 def test_tokens_go_to_no_place_that_others_listen_at(url: str) -> None:
     """Http is for this machine's loopback address only."""
-    with pytest.raises(ValueError, match="endpoint_?[uU]rl"):
+    with pytest.raises(ValueError, match=r"endpoint_?[uU]rl"):
         AzureSettings(subscription=SUBSCRIPTION, endpoint_url=url)
 
 

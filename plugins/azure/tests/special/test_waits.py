@@ -11,6 +11,7 @@ import pytest
 
 from vmops import Operation, Status, VMOps
 from vmops.errors import InvalidURL, NoCapacity
+from vmops_azure.machines import FEW
 
 _OPERATION = r"/operations/"
 _OTHER = "11111111-1111-1111-1111-111111111111"
@@ -257,12 +258,12 @@ def test_a_retry_after_that_is_no_whole_number_is_no_error(
 
 
 def test_many_operations_cost_lists(ops: VMOps, azure: Any) -> None:
-    """Sixty creates are waited for by lists of their VMs: no operation is polled by itself."""
+    """Sixty creates are waited for by lists of VMs; only the last few are polled one by one."""
     azure.cloud.settings(create=1.0, page=25)
     names = [f"web-{i}" for i in range(60)]
     found = azure.all(ops, "provision", names)
     assert len({info["privateIp"] for info in found.values()}) == 60
-    assert azure.polls() == []
+    assert len(azure.polls()) < 2 * FEW
     single = [c for c in azure.cloud.calls() if re.search(r"virtualMachines/web-\d+$", c["path"])]
     assert [call["method"] for call in single] == ["PUT"] * 60
 

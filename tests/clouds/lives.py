@@ -1,4 +1,4 @@
-"""Processes that live a VM's life and are killed at one of their calls to AWS.
+"""Processes that live a VM's life and are killed at one of their calls to a cloud.
 
 Run as a program it is the mother of them: it imports everything once, lives one life to warm up,
 and forks one child for each line on its stdin, which tells what to do; its own lines tell what
@@ -96,25 +96,25 @@ def _tell(**said: Any) -> None:
 
 
 def _kill_at(number: int, *, after: bool) -> None:
-    """Let this process die at its call of this number."""
-    from botocore.httpsession import URLLib3Session
+    """Let this process die at its request of this number: all SDKs send theirs by urllib3."""
+    from urllib3.connectionpool import HTTPConnectionPool
 
-    send = URLLib3Session.send
+    send = HTTPConnectionPool.urlopen
     made = [0]
 
-    def counted(self: Any, request: Any) -> Any:
+    def counted(self: Any, method: str, url: str, body: Any = None, *rest: Any, **more: Any) -> Any:
         made[0] += 1
-        body = request.body or b""
         text = body.decode() if isinstance(body, bytes) else str(body)
-        _tell(call=text.partition("Action=")[2].partition("&")[0])
+        action = text.partition("Action=")[2].partition("&")[0]  # EC2's
+        _tell(call=action or f"{method} {url.partition('?')[0]}")
         if made[0] == number and not after:
             os.kill(os.getpid(), signal.SIGKILL)
-        answer = send(self, request)
+        answer = send(self, method, url, body, *rest, **more)
         if made[0] == number:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
-    URLLib3Session.send = counted
+    HTTPConnectionPool.urlopen = counted
 
 
 @cache
@@ -149,20 +149,14 @@ def _live(life: Life) -> None:
 
 
 def _warm_up(life: Life) -> None:
-    """Import whatever is imported late, and load what botocore knows of the services."""
+    """Import whatever is imported late, by asking for a VM that there is not."""
     from vmops import VMOps
-    from vmops_aws.backend import AwsBackend
-    from vmops_aws.client import Clients
 
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "journal.db"
         with VMOps(life.config, journal=journal, registry=_registry()) as ops:
             ops.recover()
-        settings = AwsBackend.settings_type(region=life.config["region"])  # type: ignore[call-arg]
-        clients = Clients(settings)
-        for service in ("ec2", "sts"):
-            clients.of(service)
-        clients.close()
+            ops.describe({"vmName": "nobody"})
 
 
 def main() -> None:
