@@ -40,7 +40,7 @@ RECORDINGS = Path(__file__).with_name("recordings")
 # Each operation takes so many seconds of the cloud's time. It ends when the recorded one had ended.
 SECONDS = 20.0
 SLOW = dict.fromkeys(
-    ("create", "start", "power_off", "deallocate", "restart", "delete", "network"), SECONDS
+    ("create", "start", "power_off", "deallocate", "restart", "delete", "network", "disk"), SECONDS
 )
 
 

@@ -1,0 +1,217 @@
+"""What all kinds of resources have in common: made, read, changed, deleted and listed alike."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from arm.errors import Refused, missing, no_group
+from arm.operations import Operation, begin, headers
+from arm.paths import Request
+from arm.world import Resource, world
+
+Answer = tuple[int, Any, dict[str, str]]
+KINDS: dict[str, Kind] = {}
+_OWN = {"id", "name", "type"}
+
+
+class Kind:
+    """A kind of resource; a subclass says in what it differs.
+
+    Each way to write has its `(status, headers, provisioningState)`, as `operations.headers` has
+    the letters; without letters it is done at once.
+    """
+
+    type = ""
+    seconds = "network"
+    create: tuple[int, str, str] = (201, "A", "Updating")
+    update: tuple[int, str, str] = (200, "A", "Updating")
+    patch: tuple[int, str, str] = (200, "N", "Succeeded")
+    delete: tuple[int, str] = (202, "ALN")
+    etags = True
+    in_group = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Every kind with a type of its own is known by it."""
+        super().__init_subclass__(**kwargs)
+        if cls.type:
+            KINDS[cls.type.lower()] = cls()
+
+    @property
+    def key(self) -> str:
+        """Its type in lower case."""
+        return self.type.lower()
+
+    # -- what a subclass says ---------------------------------------------------------------------
+
+    def check(self, request: Request, old: Resource | None) -> None:
+        """Refuses what cannot be made or changed so."""
+
+    def shape(self, resource: Resource, request: Request) -> None:
+        """Adds to a body that was sent what ARM adds to it."""
+
+    def view(self, resource: Resource, request: Request) -> dict[str, Any]:
+        """A resource as it is shown."""
+        shown = {"name": resource.name, "id": resource.id, "type": self.type}
+        if self.etags:
+            shown["etag"] = f'W/"{resource.etag}"'
+        return {**shown, **copy.deepcopy(resource.body)}
+
+    def made(self, resource: Resource, error: dict[str, Any] | None) -> None:
+        """A create or change has ended."""
+        if resource.state:
+            resource.state = "Failed" if error else "Succeeded"
+
+    def gone(self, resource: Resource) -> None:
+        """A resource is no more."""
+
+    def may_delete(self, resource: Resource) -> None:
+        """Refuses to delete what is in use."""
+
+    def act(self, resource: Resource, request: Request) -> Answer:
+        """What POST of a verb, or GET of a collection, answers."""
+        raise Refused(
+            404, "InvalidResourceType", f"The resource type '{request.verb}' could not be found."
+        )
+
+    def failure(self, resource: Resource) -> dict[str, Any] | None:
+        """The error with which a create ends by itself."""
+        return None
+
+    # -- the verbs --------------------------------------------------------------------------------
+
+    def put(self, request: Request) -> Answer:
+        """Makes a resource, or gives it another body."""
+        self.need_group(request)
+        old = world.find(self.key, request.id)
+        if old is not None and request.headers.get("if-none-match") == "*":
+            raise Refused(412, "PreconditionFailed", f"The resource {request.id} exists already.")
+        self.check(request, old)
+        body = {k: v for k, v in copy.deepcopy(request.body or {}).items() if k not in _OWN}
+        resource = old or Resource(self, request.id, {}, world.now())
+        kept = {k: resource.hidden.get(k) for k in ("made",) if k in resource.hidden}
+        resource.body, resource.hidden = body, {**resource.hidden, **kept}
+        resource.hidden["location"] = body.get("location") or self._location(request)
+        self.shape(resource, request)
+        world.add(resource)
+        return self._written(resource, request, self.create if old is None else self.update)
+
+    def change(self, request: Request) -> Answer:
+        """PATCH: tags and properties that are given."""
+        resource = self.need(request)
+        _merge(resource.body, {k: v for k, v in (request.body or {}).items() if k not in _OWN})
+        return self._written(resource, request, self.patch)
+
+    def _written(self, resource: Resource, request: Request, how: tuple[int, str, str]) -> Answer:
+        status, letters, state = how
+        if state:
+            resource.state = state
+        if not set(letters) & set("AL"):
+            return status, self.view(resource, request), self._notified(letters)
+        operation = Operation(
+            self.seconds, request, resource, lambda error: self.made(resource, error)
+        )
+        begin(operation, fails=self.failure(resource))
+        return status, self.view(resource, request), headers(operation, letters)
+
+    @staticmethod
+    def _notified(letters: str) -> dict[str, str]:
+        return {"azure-asyncnotification": "Enabled"} if "N" in letters else {}
+
+    def get(self, request: Request) -> Answer:
+        """A resource, what it has below a verb, or all of a collection."""
+        if request.verb:
+            return self.act(self.need(request), request)
+        resource = self.need(request)
+        tag = {"ETag": f'W/"{resource.etag}"'} if self.etags else {}
+        return 200, self.view(resource, request), tag
+
+    def remove(self, request: Request) -> Answer:
+        """Deletes a resource; that there is none is no error."""
+        resource = world.find(self.key, request.id)
+        if resource is None:
+            return 204, None, {}
+        self.may_delete(resource)
+        status, letters = self.delete
+        if not letters:
+            self._dropped(resource)
+            return status, None, {}
+        resource.state = "Deleting"
+
+        def done(error: dict[str, Any] | None) -> None:
+            if error:
+                resource.state = "Failed"
+            else:
+                self._dropped(resource)
+
+        return status, None, headers(self.deleting(request, resource, done), letters)
+
+    def deleting(
+        self,
+        request: Request,
+        resource: Resource,
+        done: Callable[[dict[str, Any] | None], None],
+    ) -> Operation:
+        """The operation of a deletion."""
+        return begin(Operation(self.seconds, request, resource, done))
+
+    def _dropped(self, resource: Resource) -> None:
+        world.remove(resource)
+        self.gone(resource)
+
+    def listed(self, request: Request, scope: str) -> Answer:
+        """A page of those below a scope."""
+        found = [one for one in world.below(self.key, scope) if self.visible(one)]
+        return page(request, [self.in_list(one, request) for one in _part(request, found)], found)
+
+    def in_list(self, resource: Resource, request: Request) -> dict[str, Any]:
+        """A resource as a list shows it."""
+        return self.view(resource, request)
+
+    def visible(self, resource: Resource) -> bool:
+        """Whether a resource is shown yet."""
+        return True
+
+    def need(self, request: Request) -> Resource:
+        """The resource that a request names."""
+        self.need_group(request)
+        found = world.find(self.key, request.id)
+        if found is None or not self.visible(found):
+            raise missing(self.type, "/".join(request.names), request.group)
+        return found
+
+    def need_group(self, request: Request) -> None:
+        """The resource group must exist."""
+        if self.in_group and world.find("groups", request.scope) is None:
+            raise no_group(request.group)
+
+    @staticmethod
+    def _location(request: Request) -> str:
+        group = world.find("groups", request.scope)
+        return str(group.body.get("location", "")) if group else ""
+
+
+def page(request: Request, shown: list[Any], of: Iterable[Any]) -> Answer:
+    """The part of a list that was asked for, with the link to the next one."""
+    begin_at, size = int(request.query.get("$skiptoken", 0)), world.settings.page
+    answer: dict[str, Any] = {"value": shown}
+    if begin_at + size < len(list(of)):
+        query = request.raw_query.partition("&%24skiptoken=")[0]
+        following = f"{query}&%24skiptoken={begin_at + size}"
+        answer["nextLink"] = f"{request.base}{request.path}?{following}"
+    return 200, answer, {}
+
+
+def _part(request: Request, found: list[Resource]) -> list[Resource]:
+    begin_at = int(request.query.get("$skiptoken", 0))
+    return found[begin_at : begin_at + world.settings.page]
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Members that are given replace the old ones; objects are merged, but tags are replaced."""
+    for name, value in new.items():
+        if isinstance(value, dict) and isinstance(old.get(name), dict) and name != "tags":
+            _merge(old[name], value)
+        else:
+            old[name] = copy.deepcopy(value)

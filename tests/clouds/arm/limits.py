@@ -1,0 +1,96 @@
+"""The limits that Microsoft publishes, as buckets; what is left stands in the answers' headers.
+
+"Understand how Azure Resource Manager throttles requests" (per subscription, principal and region)
+and "Compute throttling limits" (per subscription and region, and per VM).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from arm.errors import Refused
+from arm.paths import Request
+from arm.world import world
+
+
+@dataclass
+class Bucket:
+    """So many requests at once, and so many a second."""
+
+    size: float
+    refill: float
+    left: float
+    at: float
+
+    def take(self, now: float, factor: float) -> float:
+        """Takes one; the seconds until there is one, or 0."""
+        rate = self.refill * factor
+        self.left = min(self.size, self.left + (now - self.at) * rate)
+        self.at = now
+        if self.left < 1:
+            return (1 - self.left) / rate if rate else 0.0
+        self.left -= 1
+        return 0.0
+
+
+_MINUTE = 60.0
+ARM = {"reads": (250, 25.0), "writes": (200, 10.0), "deletes": (200, 10.0)}
+# (name, size, a minute) and, for those that count each resource apart, size and a minute again
+COMPUTE = {
+    "PutVM": (1500, 500, 12, 4),
+    "UpdateVM": (1500, 500, 12, 4),
+    "DeleteVM": (1500, 500, 12, 4),
+    "LowCostGet": (24000, 8000, 36, 12),
+    "HighCostGet": (900, 300, 0, 0),
+    "GetOperation": (15000, 5000, 45, 15),
+    "GetSubscriptionInfo": (360, 120, 0, 0),
+}
+_SHOWN = ("DiskOperations", "disks", "snapshots")
+
+
+def limited(request: Request) -> dict[str, str]:
+    """Takes from all buckets that a request counts for; the headers that tell what is left."""
+    name = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(request.method, "writes")
+    size, refill = ARM[name]
+    left = _take(("arm", name, request.headers.get("authorization", "")), size, refill)
+    found = {} if name == "reads" else {f"x-ms-ratelimit-remaining-subscription-{name}": left}
+    if request.provider != "microsoft.compute":
+        return found
+    kind = _compute(request)
+    size, per_minute, own_size, own_minute = COMPUTE[kind]
+    left = _take(("compute", kind), size, per_minute / _MINUTE)
+    if own_size and request.names:
+        _take(("compute", kind, request.id.lower()), own_size, own_minute / _MINUTE)
+    found["x-ms-ratelimit-remaining-resource"] = (
+        f"Microsoft.Compute/{kind}3Min;{left},Microsoft.Compute/{kind}30Min;{left}"
+    )
+    return found
+
+
+def _compute(request: Request) -> str:
+    if request.method == "GET":
+        if "operations" in request.types[-1]:
+            return "GetOperation"
+        if request.types[0] in {"locations", "skus"}:
+            return "GetSubscriptionInfo"
+        return "LowCostGet" if request.names else "HighCostGet"
+    if request.method == "DELETE" or request.verb.lower() == "deallocate":
+        return "DeleteVM"
+    return "PutVM" if request.method in {"PUT", "PATCH"} else "UpdateVM"
+
+
+def _take(key: tuple[str, ...], size: float, refill: float) -> str:
+    factor, now = world.settings.rate_limits, world.now()
+    bucket = world.buckets.setdefault(key, Bucket(size, refill, size, now))
+    if not factor:
+        return str(int(size) - 1)
+    wait = bucket.take(now, factor)
+    if wait > 0:
+        after = {"Retry-After": str(ceil(wait))}
+        if key[0] == "compute":
+            message = f"The server rejected the request because too many {key[1]} came."
+            raise Refused(429, "OperationNotAllowed", message, after)
+        message = f"Number of {key[1]} for this subscription and principal exceeded its limit."
+        raise Refused(429, "SubscriptionRequestsThrottled", message, after)
+    return str(int(bucket.left))

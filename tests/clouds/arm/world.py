@@ -1,0 +1,227 @@
+"""What there is: settings, the clock, resources, and what tests asked for."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from arm.kinds import Kind
+    from arm.limits import Bucket
+
+SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What tests can change; all of it holds for what begins from then on.
+
+    Args:
+        create: Seconds that a VM takes to be made; the following likewise for what they name.
+        jitter: Seconds of chance added to `create`.
+        network: Seconds that a network resource takes.
+        disk: Seconds that a disk, snapshot or image takes.
+        retry_after: The Retry-After of an accepted request, as it is to stand there; none if None.
+        poll_retry_after: The same for a poll of an operation that runs.
+        location_only: Whether operations have a Location, but no Azure-AsyncOperation.
+        operation_host: Scheme and host of operations' URLs, if not those that were asked.
+        operation_lifetime: Seconds after its end for which an operation is known.
+        invisible: Seconds for which a new VM cannot be read.
+        page: Items of a page of a list.
+        latency: Seconds of real time that each answer takes.
+        speed: How many seconds pass here in one second.
+        rate_limits: Factor on the refill of the published limits; 0 is no limits.
+        token_lifetime: Seconds for which a token is good.
+        cores: vCPUs that a region's VMs may have.
+        sold_out: Sizes that are refused at once.
+        no_capacity: Sizes for which the operation fails.
+    """
+
+    create: float = 0.05
+    start: float = 0.05
+    power_off: float = 0.05
+    deallocate: float = 0.05
+    restart: float = 0.05
+    delete: float = 0.05
+    network: float = 0.05
+    disk: float = 0.05
+    jitter: float = 0.0
+    retry_after: Any = None
+    poll_retry_after: Any = None
+    location_only: bool = False
+    operation_host: str | None = None
+    operation_lifetime: float = 86400.0
+    invisible: float = 0.0
+    page: int = 100
+    latency: float = 0.0
+    speed: float = 1.0
+    rate_limits: float = 0.0
+    token_lifetime: float = 86400.0
+    cores: int = 10_000_000
+    sold_out: tuple[str, ...] = ()
+    no_capacity: tuple[str, ...] = ()
+
+
+@dataclass
+class Fault:
+    """A request that is refused, or with `operation` an operation that ends badly.
+
+    Args:
+        method: Of the request, as a whole.
+        path: Found in path and query, as a regular expression.
+        status: Of the answer; or how the operation ends: Failed, Canceled, or InProgress for ever.
+        code: ARM's error code.
+        message: What the error says.
+        headers: Of the answer.
+        after: Whether the request is carried out all the same.
+        times: How often.
+        operation: The operation's kind, as `create` or `deallocate`.
+    """
+
+    method: str = ".*"
+    path: str = ""
+    status: Any = 500
+    code: str = "InternalServerError"
+    message: str = "The emulator was asked to say so."
+    headers: dict[str, str] = field(default_factory=dict)
+    after: bool = False
+    times: int = 1
+    operation: str = ""
+
+
+@dataclass(eq=False)
+class Resource:
+    """One resource.
+
+    Args:
+        kind: What it is.
+        id: As it was spelt when it was made.
+        body: As it is shown, but for what `kind.view` adds.
+        since: When it was made.
+        hidden: What is known of it and not shown.
+    """
+
+    kind: Kind
+    id: str
+    body: dict[str, Any]
+    since: float
+    hidden: dict[str, Any] = field(default_factory=dict)
+    etag: str = field(default_factory=lambda: str(uuid4()))
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+        return self.id.rpartition("/")[2]
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """Its body's properties."""
+        found: dict[str, Any] = self.body.setdefault("properties", {})
+        return found
+
+    @property
+    def state(self) -> str:
+        """Its provisioning state."""
+        return str(self.properties.get("provisioningState", ""))
+
+    @state.setter
+    def state(self, state: str) -> None:
+        self.properties["provisioningState"] = state
+        self.etag = str(uuid4())
+
+
+class World:
+    """The one cloud of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.first_settings = Settings()
+        self._began = time.time(), time.monotonic()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all but the settings it was started with."""
+        self.settings = self.first_settings
+        self.resources: dict[str, dict[str, Resource]] = defaultdict(dict)
+        self.operations: dict[str, Any] = {}
+        self.faults: list[Fault] = []
+        self.calls: list[dict[str, Any]] = []
+        self.tokens: dict[str, float] = {}
+        self.buckets: dict[tuple[str, ...], Bucket] = {}
+        self.addresses = 3
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._ahead = 0.0
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """The cloud's clock in epoch seconds."""
+        wall, ticks = self._began
+        return wall + (time.monotonic() - ticks) * self.settings.speed + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Moves the clock."""
+        self._ahead += seconds
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Does something when so much time has passed."""
+        self._count += 1
+        heapq.heappush(self._events, (self.now() + seconds, self._count, act))
+
+    def settle(self) -> None:
+        """Does all that is due."""
+        while self._events and self._events[0][0] <= self.now():
+            heapq.heappop(self._events)[2]()
+
+    # -- settings and faults ----------------------------------------------------------------------
+
+    def change(self, changes: dict[str, Any]) -> None:
+        """Changes settings; an unknown one is an error."""
+        names = {one.name for one in fields(Settings)}
+        if unknown := sorted(set(changes) - names):
+            raise ValueError(f"no such setting: {', '.join(unknown)}")
+        if "speed" in changes:  # the time so far has passed at the old speed
+            self._ahead += self.now() - (time.time() + self._ahead)
+        self.settings = replace(self.settings, **changes)
+
+    def fault(self, fits: Callable[[Fault], bool]) -> Fault | None:
+        """The next fault that fits, which is one less then."""
+        for fault in self.faults:
+            if fault.times > 0 and fits(fault):
+                fault.times -= 1
+                return fault
+        return None
+
+    # -- resources --------------------------------------------------------------------------------
+
+    def add(self, resource: Resource) -> None:
+        """A new resource."""
+        self.resources[resource.kind.key][resource.id.lower()] = resource
+
+    def remove(self, resource: Resource) -> None:
+        """It is gone."""
+        self.resources[resource.kind.key].pop(resource.id.lower(), None)
+
+    def find(self, key: str, id_: str) -> Resource | None:
+        """A resource of a kind by its id, in any case of its letters."""
+        return self.resources[key].get(id_.lower())
+
+    def below(self, key: str, prefix: str) -> Iterator[Resource]:
+        """The resources of a kind whose ids begin so."""
+        start = prefix.lower().rstrip("/") + "/"
+        return (one for id_, one in list(self.resources[key].items()) if id_.startswith(start))
+
+    def every(self) -> Iterator[Resource]:
+        """All resources."""
+        for some in list(self.resources.values()):
+            yield from list(some.values())
+
+
+world = World()
