@@ -24,7 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "clouds"))
+# this folder goes: this file's own name is that of the SDK's package
+sys.path[0] = str(Path(__file__).parents[1] / "clouds")
 
 from arm_cloud import ArmCloud
 

@@ -1,4 +1,4 @@
-"""Disks, snapshots and images, availability sets and placement groups; sizes and catalogues."""
+"""Disks, snapshots and images, availability sets and placement groups."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 from arm.errors import Refused
-from arm.kinds import Answer, Kind, page
+from arm.kinds import Answer, Kind
 from arm.operations import Operation, begin, headers, stamp
 from arm.paths import Request
 from arm.world import Resource, world
+
+MACHINES = "microsoft.compute/virtualmachines"
 
 
 class Disk(Kind):
@@ -22,31 +24,49 @@ class Disk(Kind):
     patch = (202, "AL", "Updating")
     delete = (202, "AL")
     etags = False
+    unknown: tuple[str, ...] = ("id", "type")
 
     def shape(self, resource: Resource, request: Request) -> None:
         """What shows when it is made."""
         resource.hidden.setdefault("unique", str(uuid4()))
         resource.hidden["sku"] = resource.body.pop("sku", None) or {"name": "Standard_LRS"}
+        creation = resource.properties.get("creationData", {})
+        id_ = creation.get("sourceResourceId") or creation.get("sourceUri", "")
+        source = world.find("microsoft.compute/disks", id_)
+        if source is not None:
+            creation["sourceUniqueId"] = source.hidden.setdefault("unique", str(uuid4()))
+            resource.hidden["size"] = source.properties.get("diskSizeGB", 30)
 
     def view(self, resource: Resource, request: Request) -> dict[str, Any]:
         """While it is made or changed, little more than what was sent."""
         shown = super().view(resource, request)
         if resource.state == "Updating":
             shown["properties"]["isArmResource"] = True
-            for name in ("id", "type"):
+            for name in self.unknown:
                 shown.pop(name)
-            return shown
-        return self._whole(resource, shown)
+            return {**shown, **resource.hidden.get("shown", {})}
+        return self._whole(resource, shown, request)
 
-    def _whole(self, resource: Resource, shown: dict[str, Any]) -> dict[str, Any]:
+    def made(self, resource: Resource, error: dict[str, Any] | None) -> None:
+        """Its tier shows from now on."""
+        super().made(resource, error)
+        resource.hidden["shown"] = {"sku": _tier(resource)}
+        resource.properties.setdefault("diskSizeGB", resource.hidden.get("size", 30))
+
+    def output(self, resource: Resource, request: Request) -> Any:
+        """The disk as it is then."""
+        return lambda: self.view(resource, request)
+
+    def _whole(self, resource: Resource, shown: dict[str, Any], request: Request) -> dict[str, Any]:
         size = int(shown["properties"].get("diskSizeGB", 30))
-        tier = (resource.hidden.get("sku") or {"name": "Standard_LRS"})["name"]
-        shown["sku"] = {"name": tier, "tier": tier.partition("_")[0]}
+        shown["sku"] = _tier(resource)
+        encryption = {"encryption": {"type": "EncryptionAtRestWithPlatformKey"}}
         shown["properties"] = {
             "diskIOPSReadWrite": 500,
             "diskMBpsReadWrite": 60,
-            "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
-            "networkAccessPolicy": "AllowAll",
+            **(encryption if request.since("2019-07-01") else {}),
+            **({"networkAccessPolicy": "AllowAll"} if request.since("2020-05-01") else {}),
+            **({"publicNetworkAccess": "Enabled"} if request.since("2021-04-01") else {}),
             "timeCreated": stamp(resource.since),
             "diskState": "Unattached",
             "diskSizeBytes": size << 30,
@@ -81,9 +101,31 @@ class Snapshot(Disk):
     """A snapshot of a disk."""
 
     type = "Microsoft.Compute/snapshots"
+    unknown = ("id", "name", "type")
 
-    def _whole(self, resource: Resource, shown: dict[str, Any]) -> dict[str, Any]:
-        shown = super()._whole(resource, shown)
+    def shape(self, resource: Resource, request: Request) -> None:
+        """Its first answer shows more than later ones."""
+        super().shape(resource, request)
+        if request.since("2021-04-01"):
+            resource.hidden["first"] = {"publicNetworkAccess": "Enabled"}
+
+    def view(self, resource: Resource, request: Request) -> dict[str, Any]:
+        """A change shows other members than the beginning."""
+        shown = super().view(resource, request)
+        if resource.state == "Updating":
+            later = {"faultDomain": 0} if "shown" in resource.hidden else None
+            shown["properties"] |= resource.hidden.get("first", {}) if later is None else later
+        return shown
+
+    def made(self, resource: Resource, error: dict[str, Any] | None) -> None:
+        """Its source has its proper name."""
+        super().made(resource, error)
+        creation = resource.properties.get("creationData", {})
+        if source := creation.pop("sourceUri", None):
+            creation["sourceResourceId"] = source
+
+    def _whole(self, resource: Resource, shown: dict[str, Any], request: Request) -> dict[str, Any]:
+        shown = super()._whole(resource, shown, request)
         for name in ("diskIOPSReadWrite", "diskMBpsReadWrite"):
             shown["properties"].pop(name)
         shown["properties"].setdefault("incremental", False)
@@ -103,6 +145,22 @@ class Image(Kind):
     def shape(self, resource: Resource, request: Request) -> None:
         """What every image has."""
         resource.properties.setdefault("hyperVGeneration", "V1")
+        storage = resource.properties.setdefault("storageProfile", {})
+        for disk in (storage.setdefault("osDisk", {}), *storage.setdefault("dataDisks", [])):
+            disk.setdefault("caching", "None")
+            disk.setdefault("storageAccountType", "Standard_LRS")
+            for source in (disk.get("snapshot"), disk.get("managedDisk")):
+                if source:
+                    source["id"] = "/" + source["id"].lstrip("/")
+
+    def made(self, resource: Resource, error: dict[str, Any] | None) -> None:
+        """Its size is that of what it is made of."""
+        super().made(resource, error)
+        disk = resource.properties["storageProfile"]["osDisk"]
+        source = (disk.get("snapshot") or disk.get("managedDisk") or {}).get("id", "")
+        for key in ("microsoft.compute/snapshots", "microsoft.compute/disks"):
+            if found := world.find(key, source):
+                disk["diskSizeGB"] = found.properties.get("diskSizeGB", 30)
 
 
 class AvailabilitySet(Kind):
@@ -119,6 +177,13 @@ class AvailabilitySet(Kind):
         resource.properties.setdefault("platformUpdateDomainCount", 5)
         resource.properties.setdefault("platformFaultDomainCount", 3)
 
+    def view(self, resource: Resource, request: Request) -> dict[str, Any]:
+        """Who is asked for it alone is told of its VMs."""
+        shown = super().view(resource, request)
+        if request.method == "GET" and not request.verb:
+            shown["properties"]["virtualMachines"] = _members(resource, "availabilitySet")
+        return shown
+
 
 class PlacementGroup(Kind):
     """VMs that are near to each other."""
@@ -129,81 +194,27 @@ class PlacementGroup(Kind):
     delete = (200, "")
     etags = False
 
+    def view(self, resource: Resource, request: Request) -> dict[str, Any]:
+        """Who asks for it is told what is in it."""
+        shown = super().view(resource, request)
+        if request.method == "GET":
+            shown["properties"] |= {
+                "virtualMachines": _members(resource, "proximityPlacementGroup"),
+                "virtualMachineScaleSets": [],
+                "availabilitySets": [],
+            }
+        return shown
 
-# -- catalogues -----------------------------------------------------------------------------------
 
-_SIZES = {"Standard_B1s": (1, 1), "Standard_D2s_v5": (2, 8), "Standard_D2_v2": (2, 7)}
+def _tier(disk: Resource) -> dict[str, str]:
+    name = (disk.hidden.get("sku") or {"name": "Standard_LRS"})["name"]
+    return {"name": name, "tier": name.partition("_")[0]}
 
 
-def skus(request: Request) -> Answer:
-    """The sizes that can be had."""
-    found = [
-        {
-            "resourceType": "virtualMachines",
-            "name": name,
-            "locations": ["westeurope"],
-            "capabilities": [
-                {"name": "vCPUs", "value": str(cpus)},
-                {"name": "MemoryGB", "value": str(memory)},
-            ],
-            "restrictions": [
-                {"type": "Location", "reasonCode": "NotAvailableForSubscription"}
-                for _ in range(name in world.settings.sold_out)
-            ],
-        }
-        for name, (cpus, memory) in _SIZES.items()
+def _members(of: Resource, name: str) -> list[dict[str, str]]:
+    """The VMs that say they are in it."""
+    return [
+        {"id": vm.id}
+        for vm in world.resources[MACHINES].values()
+        if (vm.properties.get(name) or {}).get("id", "").lower() == of.id.lower()
     ]
-    return page(request, found, found)
-
-
-def in_location(request: Request) -> Answer:
-    """What a location has: sizes, images of publishers, VMs."""
-    below = [*request.types[1:], *([request.verb.lower()] if request.verb else [])]
-    if below == ["vmsizes"]:
-        return 200, {"value": [_size(name) for name in _SIZES]}, {}
-    if below == ["virtualmachines"]:
-        return 200, {"value": []}, {}
-    if below and below[0] == "publishers":
-        return 200, _catalogue(request, below), {}
-    raise Refused(404, "InvalidResourceType", f"The path '{request.path}' names nothing here.")
-
-
-def _size(name: str) -> dict[str, Any]:
-    cpus, memory = _SIZES[name]
-    return {
-        "name": name,
-        "numberOfCores": cpus,
-        "osDiskSizeInMB": 1047552,
-        "resourceDiskSizeInMB": 16384,
-        "memoryInMB": memory * 1024,
-        "maxDataDiskCount": 4,
-    }
-
-
-def _catalogue(request: Request, below: list[str]) -> Any:
-    location = request.names[0]
-    if not request.verb and below[-1] == "versions":
-        return {
-            "location": location,
-            "name": request.names[-1],
-            "id": request.path,
-            "properties": {
-                "hyperVGeneration": "V1",
-                "osDiskImage": {
-                    "operatingSystem": "Linux",
-                    "sizeInGb": 31,
-                    "sizeInBytes": 31 << 30,
-                },
-                "dataDiskImages": [],
-                "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": False},
-            },
-        }
-    names = {
-        "publishers": "Canonical",
-        "offers": "ubuntu-24_04-lts",
-        "skus": "server",
-        "versions": "24.04.202601010",
-        "types": "CustomScript",
-    }
-    name = names.get(below[-1], "x")
-    return [{"location": location, "name": name, "id": f"{request.path}/{name}"}]

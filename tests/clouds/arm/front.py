@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
+import socket
 import sys
 import time
 import traceback
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import parse_qsl
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
-from arm import disks, groups, machines, network  # noqa: F401  (kinds are known once imported)
+from arm import groups, locks, roles, tokens
 from arm.control import control
 from arm.errors import Refused
-from arm.kinds import KINDS, Answer
+from arm.kinds import Answer
 from arm.limits import limited
-from arm.operations import polled
 from arm.paths import Request, parsed
+from arm.routes import answered
 from arm.world import Fault, world
 
 Environ = dict[str, Any]
 _VERSION = re.compile(r"20(1[0-9]|2[0-9])-(0[1-9]|1[0-2])-[0-3][0-9](-preview)?")
 _NEWEST = "2027-01-01"
-_OPERATION = re.compile(r"/(Disk)?Operation(s|Results|Statuses)/[^/]+$", re.IGNORECASE)
-TOKENS = "/vmops/token"
 
 
 def application(environ: Environ, start_response: Any) -> list[bytes]:
@@ -37,155 +35,82 @@ def application(environ: Environ, start_response: Any) -> list[bytes]:
     if path.startswith("/vmops/"):
         with world.lock:
             world.settle()
-            status, answer = _token(environ) if path == TOKENS else _control(environ, path, body)
-        return _send(start_response, status, answer, {})
+            answer = _of_ours(environ, path, body)
+        return _send(environ, start_response, answer)
     if world.settings.latency:
         time.sleep(world.settings.latency)
+    call = _logged(environ, path, body)
     with world.lock:
         world.settle()
-        status, answer, headers = _answered(environ, path, body)
-    return _send(start_response, status, answer, headers)
+        answer, fault = _answered(environ, call)
+    if fault is not None:
+        time.sleep(fault.delay)
+        if fault.drop:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionResetError  # the server's sign that nobody waits for an answer
+    return _send(environ, start_response, answer)
 
 
-def _control(environ: Environ, path: str, body: bytes) -> tuple[int, Any]:
-    return control(environ["REQUEST_METHOD"], path, body)
+def _of_ours(environ: Environ, path: str, body: bytes) -> Answer:
+    """What is the tests' own, and the tokens."""
+    if path == tokens.PATH:
+        resource = dict(parse_qsl(environ.get("QUERY_STRING", ""))).get("resource", "")
+        return *tokens.issued(_headers(environ), resource), {}
+    return *control(environ["REQUEST_METHOD"], path, body), {}
 
 
-def _answered(environ: Environ, path: str, body: bytes) -> Answer:
-    call = _logged(environ, path, body)
+def _answered(environ: Environ, call: dict[str, Any]) -> tuple[Answer, Fault | None]:
     shown: dict[str, str] = {}
+    fault = None
     try:
-        _check_token(call["headers"].get("authorization", ""))
-        request = Request(
-            environ["REQUEST_METHOD"],
-            path,
-            {key.lower(): value for key, value in parse_qsl(call["query"])},
-            call["query"],
-            call["body"],
-            call["headers"],
-            f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}",
-            **parsed(path),
-        )
+        request = _request(environ, call)
         call["action"] = request.action
+        tokens.checked(request.headers.get("authorization", ""))
         fault = world.fault(lambda one: _fits(one, call))
         if fault is not None and not fault.after:
-            raise _refusal(fault)
-        _check_version(request)
+            _spoil(fault)
+        _check(request)
         shown = limited(request)
-        status, answer, headers = _asked(request)
-        if fault is not None:
-            raise _refusal(fault)
+        status, answer, headers = answered(request)
+        if fault is not None and fault.after:
+            _spoil(fault)
     except Refused as exc:
         status, answer, headers = exc.status, exc.body, exc.headers
         call["code"] = exc.code
     except Exception as exc:  # noqa: BLE001  (a gap in the emulator: the test must see it)
         traceback.print_exc(file=sys.stderr)
-        status, answer, headers = (
-            501,
-            {"error": {"code": "EmulatorFailed", "message": repr(exc)}},
-            {},
-        )
         call["code"] = "EmulatorFailed"
-    call["status"] = status
-    call["headers"] = {k: v for k, v in call["headers"].items() if k != "authorization"}
-    return status, answer, {**shown, **headers}
+        error = {"code": call["code"], "message": repr(exc)}
+        status, answer, headers = 501, {"error": error}, {}
+    call["status"] = 0 if fault is not None and fault.drop else status
+    call["headers"].pop("authorization", None)
+    return (status, answer, {**shown, **headers}), fault
 
 
-def _asked(request: Request) -> Answer:
-    """Whoever answers a request."""
-    if _OPERATION.search(request.path) and request.types[:1] == ("locations",):
-        return polled(request)
-    if "/providers/microsoft.resources/tags" in request.path.lower():
-        return groups.tags(request)
-    if not request.provider:
-        return _scoped(request)
-    if not request.types:
-        return groups.provider(request)
-    if request.key.startswith("microsoft.compute/locations"):
-        return disks.in_location(request)
-    if request.key == "microsoft.compute/skus":
-        return disks.skus(request)
-    kind = KINDS.get(request.key)
-    if kind is None:
-        raise _unknown(request)
-    if len(request.names) < len(request.types):
-        return _collection(request)
-    return _by_method(kind, request)
-
-
-def _by_method(kind: Any, request: Request) -> Answer:
-    if request.method == "POST":
-        answer: Answer = kind.act(kind.need(request), request)
-        return answer
-    verbs = {"PUT": kind.put, "PATCH": kind.change, "GET": kind.get, "DELETE": kind.remove}
-    if request.method not in verbs:
-        raise Refused(405, "MethodNotAllowed", f"{request.method} is not allowed here.")
-    found: Answer = verbs[request.method](request)
-    return found
-
-
-def _collection(request: Request) -> Answer:
-    """A list of a group's or of all resources of a kind, or of those in another one."""
-    kind = KINDS[request.key]
-    if request.group:
-        kind.need_group(request)
-    return kind.listed(request, request.path.rpartition("/")[0] if request.names else request.scope)
-
-
-def _scoped(request: Request) -> Answer:
-    tail = request.path.rstrip("/").rpartition("/")[2].lower()
-    if not request.group:
-        return groups.subscriptions(request)
-    kind = KINDS["groups"]
-    if request.method == "DELETE":
-        return groups.group_deleted(request)
-    if request.method == "HEAD":
-        kind.need(request)
-        return 204, None, {}
-    if tail == "resources":
-        return groups.resources(request)
-    return _by_method(kind, request)
-
-
-def _unknown(request: Request) -> Refused:
-    # a list in something, such as .../virtualNetworks/x/subnets, has a verb and no type of its own
-    return Refused(
-        404,
-        "InvalidResourceType",
-        f"The resource type '{'/'.join(request.types)}' could not be found in the namespace"
-        f" '{request.provider}' for api version '{request.query.get('api-version')}'.",
+def _request(environ: Environ, call: dict[str, Any]) -> Request:
+    path = unquote(call["path"])
+    return Request(
+        call["method"],
+        path,
+        {key.lower(): value for key, value in parse_qsl(call["query"])},
+        call["query"],
+        call["body"],
+        dict(call["headers"]),
+        f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}",
+        **parsed(path),
     )
 
 
 # -- what stands before it ------------------------------------------------------------------------
 
 
-def _token(environ: Environ) -> tuple[int, Any]:
-    """A managed identity's token, as App Service gives it."""
-    if not environ.get("HTTP_X_IDENTITY_HEADER"):
-        return 400, {"statusCode": 400, "message": "X-IDENTITY-HEADER is missing."}
-    token = f"emulated.{secrets.token_hex(16)}"
-    world.tokens[token] = world.now() + world.settings.token_lifetime
-    resource = dict(parse_qsl(environ.get("QUERY_STRING", ""))).get("resource", "")
-    expires = str(int(time.time() + world.settings.token_lifetime))
-    body = {"access_token": token, "expires_on": expires, "resource": resource}
-    return 200, {**body, "token_type": "Bearer", "client_id": str(uuid4())}
-
-
-def _check_token(authorization: str) -> None:
-    kind, _, token = authorization.partition(" ")
-    if kind != "Bearer" or token not in world.tokens:
-        code, error = "InvalidAuthenticationToken", "invalid_token"
-        if not authorization:
-            code = "AuthenticationFailed"
-    elif world.tokens[token] < world.now():
-        code, error = "ExpiredAuthenticationToken", "invalid_token"
-    else:
-        return
-    authority = "https://login.microsoftonline.com/common"
-    challenge = f'Bearer authorization_uri="{authority}", error="{error}"'
-    message = "The access token is missing, unknown or expired."
-    raise Refused(401, code, message, {"WWW-Authenticate": challenge})
+def _check(request: Request) -> None:
+    """What ARM itself refuses, whatever is asked for."""
+    _check_version(request)
+    _check_body(request)
+    groups.need_subscription(request)
+    roles.checked(request)
+    locks.checked(request)
 
 
 def _check_version(request: Request) -> None:
@@ -200,14 +125,26 @@ def _check_version(request: Request) -> None:
         raise Refused(
             400,
             "InvalidApiVersionParameter",
-            f"The api-version '{version}' is invalid. The supported versions are '...'.",
+            f"The api-version '{version}' is invalid. The supported versions are '{_NEWEST}'.",
         )
     if version > _NEWEST:
         raise Refused(
             400,
             "NoRegisteredProviderFound",
             f"No registered resource provider found for API version '{version}' and type"
-            f" '{'/'.join(request.types)}'.",
+            f" '{'/'.join(request.types)}'. The supported api-versions are '{_NEWEST}'.",
+        )
+
+
+def _check_body(request: Request) -> None:
+    needed = request.method in {"PUT", "PATCH"}
+    if request.body is None and not needed:
+        return
+    if not isinstance(request.body, dict):
+        raise Refused(
+            400,
+            "InvalidRequestContent",
+            "The request content was invalid and could not be deserialized.",
         )
 
 
@@ -219,37 +156,49 @@ def _fits(fault: Fault, call: dict[str, Any]) -> bool:
     )
 
 
-def _refusal(fault: Fault) -> Refused:
-    return Refused(int(fault.status), fault.code, fault.message, fault.headers)
+def _spoil(fault: Fault) -> NoReturn | None:
+    """Ends a request with what a fault says, unless that only delays it."""
+    if fault.status is None and not fault.drop:
+        return None
+    raise Refused(int(fault.status or 500), fault.code, fault.message, fault.headers)
 
 
-def _logged(environ: Environ, path: str, body: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(body) if body else None
-    except ValueError:
-        content = None
-    headers = {
+# -- the wire -------------------------------------------------------------------------------------
+
+
+def _headers(environ: Environ) -> dict[str, str]:
+    found = {
         key[5:].replace("_", "-").lower(): value
         for key, value in environ.items()
         if key.startswith("HTTP_")
     }
+    return {**found, "content-type": environ.get("CONTENT_TYPE", "")}
+
+
+def _logged(environ: Environ, path: str, body: bytes) -> dict[str, Any]:
+    """A call as tests see it; its status is None until it has one."""
+    try:
+        content = json.loads(body) if body else None
+    except ValueError:
+        content = body.decode(errors="replace")
     call = {
         "method": environ["REQUEST_METHOD"],
         "path": path,
         "query": environ.get("QUERY_STRING", ""),
         "action": environ["REQUEST_METHOD"],
-        "status": 0,
+        "status": None,
         "code": None,
         "time": world.now(),
         "body": content,
-        "headers": headers,
+        "headers": _headers(environ),
     }
     world.calls.append(call)
     return call
 
 
-def _send(start_response: Any, status: int, answer: Any, headers: dict[str, str]) -> list[bytes]:
-    content = b"" if answer is None else json.dumps(answer).encode()
+def _send(environ: Environ, start_response: Any, answer: Answer) -> list[bytes]:
+    status, body, headers = answer
+    content = b"" if body is None else json.dumps(body).encode()
     correlation = str(uuid4())
     own = {
         "Cache-Control": "no-cache",
@@ -267,4 +216,4 @@ def _send(start_response: Any, status: int, answer: Any, headers: dict[str, str]
         own["Content-Type"] = "application/json; charset=utf-8"
     phrase = HTTPStatus(status).phrase
     start_response(f"{status} {phrase}", list({**own, **headers}.items()))
-    return [content]
+    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else content]

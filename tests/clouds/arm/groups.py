@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from arm.errors import Refused, no_group
 from arm.kinds import Answer, Kind, page
@@ -68,6 +69,13 @@ def _subscription(id_: str) -> dict[str, Any]:
         "displayName": "Emulated",
         "state": "Enabled",
         "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "tenantId": str(UUID(int=1)),
+        "subscriptionPolicies": {
+            "locationPlacementId": "Public_2014-09-01",
+            "quotaId": "PayAsYouGo_2014-09-01",
+            "spendingLimit": "Off",
+        },
     }
 
 

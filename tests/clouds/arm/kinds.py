@@ -63,6 +63,10 @@ class Kind:
         if resource.state:
             resource.state = "Failed" if error else "Succeeded"
 
+    def output(self, resource: Resource, request: Request) -> Any:
+        """What the operation of a create or change tells at its end."""
+        return None
+
     def gone(self, resource: Resource) -> None:
         """A resource is no more."""
 
@@ -89,9 +93,10 @@ class Kind:
             raise Refused(412, "PreconditionFailed", f"The resource {request.id} exists already.")
         self.check(request, old)
         body = {k: v for k, v in copy.deepcopy(request.body or {}).items() if k not in _OWN}
-        resource = old or Resource(self, request.id, {}, world.now())
-        kept = {k: resource.hidden.get(k) for k in ("made",) if k in resource.hidden}
-        resource.body, resource.hidden = body, {**resource.hidden, **kept}
+        if isinstance(body.get("location"), str):  # West Europe is westeurope
+            body["location"] = body["location"].replace(" ", "").lower()
+        resource = old or Resource(self, self.id_of(request), {}, world.now())
+        resource.body = body
         resource.hidden["location"] = body.get("location") or self._location(request)
         self.shape(resource, request)
         world.add(resource)
@@ -110,7 +115,11 @@ class Kind:
         if not set(letters) & set("AL"):
             return status, self.view(resource, request), self._notified(letters)
         operation = Operation(
-            self.seconds, request, resource, lambda error: self.made(resource, error)
+            self.seconds,
+            request,
+            resource,
+            lambda error: self.made(resource, error),
+            self.output(resource, request),
         )
         begin(operation, fails=self.failure(resource))
         return status, self.view(resource, request), headers(operation, letters)
@@ -126,6 +135,11 @@ class Kind:
         resource = self.need(request)
         tag = {"ETag": f'W/"{resource.etag}"'} if self.etags else {}
         return 200, self.view(resource, request), tag
+
+    def exists(self, request: Request) -> Answer:
+        """HEAD: only whether there is such a resource."""
+        self.need(request)
+        return 204, None, {}
 
     def remove(self, request: Request) -> Answer:
         """Deletes a resource; that there is none is no error."""
@@ -157,8 +171,9 @@ class Kind:
         return begin(Operation(self.seconds, request, resource, done))
 
     def _dropped(self, resource: Resource) -> None:
-        world.remove(resource)
-        self.gone(resource)
+        if world.find(self.key, resource.id) is resource:
+            world.remove(resource)
+            self.gone(resource)
 
     def listed(self, request: Request, scope: str) -> Answer:
         """A page of those below a scope."""
@@ -180,6 +195,15 @@ class Kind:
         if found is None or not self.visible(found):
             raise missing(self.type, "/".join(request.names), request.group)
         return found
+
+    def id_of(self, request: Request) -> str:
+        """A new resource's id: as it is properly spelt, below what it is in as that is spelt."""
+        above, _, last = self.type.rpartition("/")
+        if above.lower() in KINDS:
+            parent = world.find(above.lower(), request.id.rsplit("/", 2)[0])
+            return f"{parent.id if parent else ''}/{last}/{request.names[-1]}"
+        group = world.find("groups", request.scope)
+        return f"{group.id if group else ''}/providers/{self.type}/{request.names[-1]}"
 
     def need_group(self, request: Request) -> None:
         """The resource group must exist."""

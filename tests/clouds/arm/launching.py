@@ -7,9 +7,9 @@ import re
 from typing import Any
 from uuid import uuid4
 
+from arm.addresses import need_subnet, no_reference
 from arm.errors import Refused
 from arm.kinds import KINDS
-from arm.network import need_subnet, no_reference
 from arm.paths import Request
 from arm.world import Resource, world
 
@@ -122,6 +122,10 @@ def _disk(vm: Resource, request: Request, disk: dict[str, Any], label: str) -> N
     """A managed disk for one that the VM is to have; its name and id show when it is made."""
     managed = disk.setdefault("managedDisk", {})
     if managed.get("id"):
+        found = world.find("microsoft.compute/disks", managed["id"])
+        managed.setdefault("storageAccountType", "Standard_LRS")
+        if found is not None:
+            disk.setdefault("diskSizeGB", found.properties.get("diskSizeGB", 30))
         return
     name = disk.get("name") or f"{vm.name}_{label}_{uuid4().hex}"
     id_ = f"{request.scope}/providers/Microsoft.Compute/disks/{name}"

@@ -46,7 +46,29 @@ COMPUTE = {
     "GetOperation": (15000, 5000, 45, 15),
     "GetSubscriptionInfo": (360, 120, 0, 0),
 }
-_SHOWN = ("DiskOperations", "disks", "snapshots")
+# (method, type or verb) to the name that a request counts for; these have no limits here
+_OTHERS = {
+    ("PUT", "disks"): "CreateUpdateDisks",
+    ("PATCH", "disks"): "CreateUpdateDisks",
+    ("DELETE", "disks"): "DeleteDisks",
+    ("POST", "disks"): "HighCostDiskHydrate",
+    ("PUT", "snapshots"): "HighCostSnapshotCreateHydrate",
+    ("PATCH", "snapshots"): "CreateUpdateDisks",
+    ("DELETE", "snapshots"): "DeleteDisks",
+    ("POST", "snapshots"): "HighCostSnapshotCreateHydrate",
+    ("PUT", "images"): "CreateImages",
+    ("PATCH", "images"): "CreateImages",
+    ("GET", "images"): "GetImages",
+    ("DELETE", "images"): "DeleteImages",
+    ("PUT", "proximityplacementgroups"): "PutDeletePPG",
+    ("PATCH", "proximityplacementgroups"): "PutDeletePPG",
+    ("DELETE", "proximityplacementgroups"): "PutDeletePPG",
+    ("GET", "proximityplacementgroups"): "HighCostGet",
+    ("GET", "offers"): "ListVMImageOffersFromLocation",
+    ("GET", "skus"): "ListVMImageSkusFromLocation",
+    ("GET", "versions"): "ListVMImagesVersionsFromLocation",
+}
+_FREE = (100_000, 100_000, 0, 0)
 
 
 def limited(request: Request) -> dict[str, str]:
@@ -55,29 +77,39 @@ def limited(request: Request) -> dict[str, str]:
     size, refill = ARM[name]
     left = _take(("arm", name, request.headers.get("authorization", "")), size, refill)
     found = {} if name == "reads" else {f"x-ms-ratelimit-remaining-subscription-{name}": left}
-    if request.provider != "microsoft.compute":
+    if request.provider != "microsoft.compute" or not request.types:
         return found
     kind = _compute(request)
-    size, per_minute, own_size, own_minute = COMPUTE[kind]
+    size, per_minute, own_size, own_minute = COMPUTE.get(kind, _FREE)
     left = _take(("compute", kind), size, per_minute / _MINUTE)
+    shown = f"Microsoft.Compute/{kind}SubscriptionMaximum;{left}"
     if own_size and request.names:
-        _take(("compute", kind, request.id.lower()), own_size, own_minute / _MINUTE)
-    found["x-ms-ratelimit-remaining-resource"] = (
-        f"Microsoft.Compute/{kind}3Min;{left},Microsoft.Compute/{kind}30Min;{left}"
-    )
-    return found
+        left = _take(("compute", kind, request.id.lower()), own_size, own_minute / _MINUTE)
+        shown += f",Microsoft.Compute/{kind}Resource;{left}"
+    return {**found, "x-ms-ratelimit-remaining-resource": shown}
 
 
 def _compute(request: Request) -> str:
+    last = request.verb.lower() if request.types[0] == "locations" else request.types[0]
+    if (request.method, last) in _OTHERS:
+        return _OTHERS[request.method, last]
     if request.method == "GET":
-        if "operations" in request.types[-1]:
-            return "GetOperation"
-        if request.types[0] in {"locations", "skus"}:
-            return "GetSubscriptionInfo"
-        return "LowCostGet" if request.names else "HighCostGet"
-    if request.method == "DELETE" or request.verb.lower() == "deallocate":
+        return _read(request, last)
+    if request.types[-1] == "extensions":
+        return "UpdateVM"
+    if request.method == "DELETE" or request.verb.lower() in {"deallocate", "simulateeviction"}:
         return "DeleteVM"
     return "PutVM" if request.method in {"PUT", "PATCH"} else "UpdateVM"
+
+
+def _read(request: Request, last: str) -> str:
+    if "operations" in request.types[-1]:
+        return "GetOperation"
+    if request.types[-1] == "versions":
+        return "GetVMImageFromLocation"
+    if request.types[0] in {"locations", "skus"}:
+        return "HighCostGet" if last == "virtualmachines" else "GetSubscriptionInfo"
+    return "LowCostGet" if request.names else "HighCostGet"
 
 
 def _take(key: tuple[str, ...], size: float, refill: float) -> str:

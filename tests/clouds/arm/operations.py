@@ -26,7 +26,7 @@ class Operation:
         request: What began it.
         resource: What it is about.
         done: Called at its end, with the error if it failed.
-        output: What a poll tells when it has succeeded.
+        output: What a poll tells when it has succeeded, or what then says so.
     """
 
     kind: str
@@ -83,7 +83,7 @@ def headers(operation: Operation, wanted: str) -> dict[str, str]:
     if "A" in wanted and not alone:
         found["Azure-AsyncOperation"] = url
     if "L" in wanted or alone:
-        found["Location"] = url.replace("?p=", "?monitor=true&p=", 1)
+        found["Location"] = _monitored(url, operation)
     if "N" in wanted:
         found["azure-asyncnotification"] = "Enabled"
     if world.settings.retry_after is not None:
@@ -91,12 +91,20 @@ def headers(operation: Operation, wanted: str) -> dict[str, str]:
     return found
 
 
+def _monitored(url: str, operation: Operation) -> str:
+    """Compute marks the same URL, all others have another one."""
+    if operation.request.provider == "microsoft.compute":
+        return url.replace("?p=", "?monitor=true&p=", 1)
+    return url.replace("/operations/", "/operationResults/", 1)
+
+
 def _url(operation: Operation) -> str:
     """Signed, as ARM's are: more than a kilobyte, which has to come back byte for byte."""
     request, provider = operation.request, operation.request.provider
     host = world.settings.operation_host or request.base
     names = {"microsoft.compute": "Microsoft.Compute", "microsoft.network": "Microsoft.Network"}
-    kind = "DiskOperations" if operation.kind == "disk" else "operations"
+    disk = operation.request.types[:1] in {("disks",), ("snapshots",)}
+    kind = "DiskOperations" if disk else "operations"
     location = operation.resource.hidden.get("location") or "westeurope"
     secret = hashlib.sha512(operation.id.encode()).hexdigest()
     query = (
@@ -105,8 +113,11 @@ def _url(operation: Operation) -> str:
         f"&s={secret[:86]}_-~.{secret[:40]}%2B&h={secret[20:62]}%3D"
     )
     operation.query = query
-    place = f"/subscriptions/{request.subscription}/providers/{names.get(provider, provider)}"
-    return f"{host}{place}/locations/{location}/{kind}/{operation.id}?{query}"
+    place = f"/subscriptions/{request.subscription}"
+    if not provider:
+        return f"{host}{place}/operationresults/{operation.id}?{query}"
+    place += f"/providers/{names.get(provider, provider)}/locations/{location}"
+    return f"{host}{place}/{kind}/{operation.id}?{query}"
 
 
 def polled(request: Request) -> tuple[int, Any, dict[str, str]]:
@@ -120,7 +131,7 @@ def polled(request: Request) -> tuple[int, Any, dict[str, str]]:
     )
     if operation is None or forgotten or not _is_of(operation, request):
         raise Refused(404, "NotFound", f"The entity was not found: {request.names[-1]}")
-    monitor = request.query.get("monitor") == "true"
+    monitor = request.query.get("monitor") == "true" or "results" in request.types[-1]
     if request.raw_query.replace("monitor=true&", "", 1) != operation.query:
         raise Refused(403, "AuthorizationFailed", "The signature of the operation does not match.")
     after = world.settings.poll_retry_after
@@ -131,7 +142,8 @@ def polled(request: Request) -> tuple[int, Any, dict[str, str]]:
         return 202, None, {**hint, "Location": f"{request.base}{request.path}?{request.raw_query}"}
     if operation.error is not None:
         return 409, {"error": operation.error}, {}
-    return 200, operation.output, {}
+    output = operation.output
+    return 200, output() if callable(output) else output, {}
 
 
 def _is_of(operation: Operation, request: Request) -> bool:
@@ -145,7 +157,8 @@ def _record(operation: Operation) -> dict[str, Any]:
         if operation.ended:
             record["endTime"] = stamp(operation.ended)
         if operation.output is not None and operation.status == "Succeeded":
-            record["properties"] = {"output": operation.output}
+            output = operation.output
+            record["properties"] = {"output": output() if callable(output) else output}
     if operation.error is not None:
         record["error"] = operation.error
     return record

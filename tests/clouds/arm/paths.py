@@ -9,11 +9,10 @@ from typing import Any
 from arm.errors import Refused
 
 _PATH = re.compile(
-    r"/subscriptions/(?P<subscription>[^/]+)"
-    r"(/resourceGroups/(?P<group>[^/]+))?"
-    r"(?P<scope>/providers/.*)?/?",
+    r"/subscriptions(/(?P<subscription>[^/]+)(/resourceGroups/(?P<group>[^/]+))?(?P<rest>/.*)?)?/?",
     re.IGNORECASE,
 )
+_PROVIDERS = re.compile("/providers/", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,10 @@ class Request:
     verb: str = ""
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
+    def since(self, version: str) -> bool:
+        """Whether it is of an api-version that is not older than this one."""
+        return self.query.get("api-version", "") >= version
+
     @property
     def key(self) -> str:
         """The kind of resource, as `microsoft.compute/virtualmachines`."""
@@ -70,10 +73,12 @@ class Request:
     @property
     def action(self) -> str:
         """What is asked, for the log: `POST virtualMachines/start`."""
-        parts = [part for part in self.path.rpartition("/providers/")[2].split("/") if part]
-        if "/operations/" in self.path.lower() or "operations/" in self.path.lower():
+        if self.types and "operation" in self.types[-1]:
             return f"{self.method} operations"
-        return f"{self.method} {'/'.join(parts[1::2])}" if self.provider else f"{self.method} group"
+        if not self.provider:
+            return f"{self.method} {self.verb or 'group'}"
+        parts = [part for part in _PROVIDERS.split(self.path)[-1].split("/") if part]
+        return f"{self.method} {'/'.join(parts[1::2])}"
 
 
 def parsed(path: str) -> dict[str, Any]:
@@ -81,18 +86,15 @@ def parsed(path: str) -> dict[str, Any]:
     match = _PATH.fullmatch(path)
     if match is None:
         raise Refused(404, "InvalidResourceType", f"The path '{path}' names nothing here.")
-    found: dict[str, Any] = {
-        "subscription": match["subscription"],
-        "group": match["group"] or "",
-    }
-    scope = (match["scope"] or "").rstrip("/")
-    if not scope:
-        return found
-    provider, *rest = scope.rpartition("/providers/")[2].split("/")
-    types, names = rest[::2], rest[1::2]
-    verb = types.pop() if len(types) > len(names) and names else ""
+    rest = (match["rest"] or "").rstrip("/")
+    scope, *providers = _PROVIDERS.split(rest)
+    provider, *parts = (providers[-1] if providers else scope).split("/")
+    types, names = parts[::2], parts[1::2]
+    # without a provider, what comes first is no type: a group's `resources`
+    verb = types.pop() if len(types) > len(names) and (names or not provider) else ""
     return {
-        **found,
+        "subscription": match["subscription"] or "",
+        "group": match["group"] or "",
         "provider": provider.lower(),
         "types": tuple(one.lower() for one in types),
         "names": tuple(names),

@@ -33,11 +33,14 @@ class Settings:
         operation_host: Scheme and host of operations' URLs, if not those that were asked.
         operation_lifetime: Seconds after its end for which an operation is known.
         invisible: Seconds for which a new VM cannot be read.
+        stale: Seconds by which reads of a resource lag behind its changes.
         page: Items of a page of a list.
         latency: Seconds of real time that each answer takes.
         speed: How many seconds pass here in one second.
         rate_limits: Factor on the refill of the published limits; 0 is no limits.
         token_lifetime: Seconds for which a token is good.
+        subscriptions: Those that there are.
+        actions: What the caller may do, as a role's `actions` have it: see `roles`.
         cores: vCPUs that a region's VMs may have.
         sold_out: Sizes that are refused at once.
         no_capacity: Sizes for which the operation fails.
@@ -58,11 +61,14 @@ class Settings:
     operation_host: str | None = None
     operation_lifetime: float = 86400.0
     invisible: float = 0.0
+    stale: float = 0.0
     page: int = 100
     latency: float = 0.0
     speed: float = 1.0
     rate_limits: float = 0.0
     token_lifetime: float = 86400.0
+    subscriptions: tuple[str, ...] = (SUBSCRIPTION,)
+    actions: tuple[str, ...] = ("*",)
     cores: int = 10_000_000
     sold_out: tuple[str, ...] = ()
     no_capacity: tuple[str, ...] = ()
@@ -70,29 +76,39 @@ class Settings:
 
 @dataclass
 class Fault:
-    """A request that is refused, or with `operation` an operation that ends badly.
+    """A request that goes wrong, or with `operation` an operation that ends badly.
 
     Args:
         method: Of the request, as a whole.
         path: Found in path and query, as a regular expression.
-        status: Of the answer; or how the operation ends: Failed, Canceled, or InProgress for ever.
+        status: Of the answer, 500 if nothing else goes wrong; or how the operation ends: Failed,
+            Canceled, or InProgress for ever.
         code: ARM's error code.
         message: What the error says.
         headers: Of the answer.
         after: Whether the request is carried out all the same.
         times: How often.
+        delay: Seconds of real time for which the answer is held back.
+        drop: Whether the connection ends in place of an answer.
         operation: The operation's kind, as `create` or `deallocate`.
     """
 
     method: str = ".*"
     path: str = ""
-    status: Any = 500
+    status: Any = None
     code: str = "InternalServerError"
     message: str = "The emulator was asked to say so."
     headers: dict[str, str] = field(default_factory=dict)
     after: bool = False
     times: int = 1
+    delay: float = 0.0
+    drop: bool = False
     operation: str = ""
+
+    def __post_init__(self) -> None:
+        """Nothing said is a refusal."""
+        if self.status is None and not (self.delay or self.drop):
+            self.status = "Failed" if self.operation else 500
 
 
 @dataclass(eq=False)
@@ -142,7 +158,6 @@ class World:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.first_settings = Settings()
-        self._began = time.time(), time.monotonic()
         self.reset()
 
     def reset(self) -> None:
@@ -157,18 +172,18 @@ class World:
         self.addresses = 3
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
-        self._ahead = 0.0
+        self._began = time.time(), time.monotonic()
 
     # -- time -------------------------------------------------------------------------------------
 
     def now(self) -> float:
         """The cloud's clock in epoch seconds."""
         wall, ticks = self._began
-        return wall + (time.monotonic() - ticks) * self.settings.speed + self._ahead
+        return wall + (time.monotonic() - ticks) * self.settings.speed
 
     def advance(self, seconds: float) -> None:
         """Moves the clock."""
-        self._ahead += seconds
+        self._began = self.now() + seconds, time.monotonic()
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
         """Does something when so much time has passed."""
@@ -187,8 +202,7 @@ class World:
         names = {one.name for one in fields(Settings)}
         if unknown := sorted(set(changes) - names):
             raise ValueError(f"no such setting: {', '.join(unknown)}")
-        if "speed" in changes:  # the time so far has passed at the old speed
-            self._ahead += self.now() - (time.time() + self._ahead)
+        self.advance(0)  # the time so far has passed at the old speed
         self.settings = replace(self.settings, **changes)
 
     def fault(self, fits: Callable[[Fault], bool]) -> Fault | None:
@@ -206,8 +220,9 @@ class World:
         self.resources[resource.kind.key][resource.id.lower()] = resource
 
     def remove(self, resource: Resource) -> None:
-        """It is gone."""
-        self.resources[resource.kind.key].pop(resource.id.lower(), None)
+        """It is gone, unless another one has its id by now."""
+        if self.find(resource.kind.key, resource.id) is resource:
+            del self.resources[resource.kind.key][resource.id.lower()]
 
     def find(self, key: str, id_: str) -> Resource | None:
         """A resource of a kind by its id, in any case of its letters."""

@@ -29,6 +29,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re
 _FREE = re.compile(
     r"(accessSAS|computerName|diskSizeBytes|domainNameLabel|etag|exactVersion|fqdn|internalDomain\w+"
     r"|ipAddress|ipPrefix|macAddress|message|osVersion|osName|privateIPAddress|resourceGuid"
+    r"|typeHandlerVersion"
     r"|\w*[tT]ime\w*|\w*[uU]niqueId|vm[AI]\w+Version|vmId|version|availableIPAddresses/\*)$"
 )
 
@@ -38,7 +39,10 @@ def differences(recorded: Exchange, status: int, headers: dict[str, str], answer
     if status != recorded.status:
         code = answer.get("error", {}).get("code", "") if isinstance(answer, dict) else ""
         return [f"status {recorded.status} is {status} {code}".rstrip()]
-    catalogue = "/locations/" in recorded.path.lower() and not is_operation(recorded.path)
+    place = recorded.path.lower()
+    catalogue = ("/locations/" in place and not is_operation(place)) or place.endswith(
+        ("/skus", "/vmsizes")
+    )
     return [
         *_headers(recorded.headers, headers),
         *_shape(recorded.answer, answer),
@@ -64,7 +68,7 @@ def _headers(recorded: dict[str, str], found: dict[str, str]) -> Iterator[str]:
 
 def _url(text: str) -> str:
     """Its path without what is of this one operation, and whether it is monitored."""
-    path = urlsplit(text).path.lower()
+    path = urlsplit(text).path.lower().rpartition("/")[0] + "/*"
     return _UUID.sub("*", path) + "?monitor" * ("monitor=true" in text.lower())
 
 
@@ -74,12 +78,12 @@ def _policies(header: str) -> set[str]:
 
 
 def _shape(recorded: Any, found: Any) -> Iterator[str]:
-    """Keys and types; a list's items are taken together, null is of any type."""
+    """Keys and types; a list's items are taken together, null is of any type and no news."""
     before, after = _types(recorded), _types(found)
     for word, one, other in (("missing", before, after), ("new", after, before)):
         for path in sorted(one):
             parent = path.rpartition("/")[0]
-            if path not in other and (parent in other or not parent):
+            if path not in other and (parent in other or not parent) and one[path] != {"null"}:
                 yield f"{path or 'body'} is {word}"
     for path in sorted(before.keys() & after.keys()):
         kinds, now = before[path] - {"null"}, after[path] - {"null"}
@@ -121,7 +125,7 @@ def _scalars(value: Any) -> dict[str, set[str]]:
 def _plain(item: Any) -> str:
     """Without chance, and a resource's id without the group, whose name recorders change."""
     if not isinstance(item, str):
-        return str(item)
+        return str(item) if isinstance(item, bool) else f"{item:g}"
     if item.lower().startswith("/subscriptions/"):
         item = "/" + item.lower().partition("/providers/")[2]
     return _UUID.sub("*", item)

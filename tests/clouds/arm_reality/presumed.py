@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from arm_reality.cassette import Exchange
-from arm_reality.scope import is_operation, kind, known, resource_groups
+from arm_reality.scope import is_operation, kind, known
 
 LOCATION = "eastus"
+_GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+")
 _ID = re.compile(
     r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/(/?[^/]+){3,5}", re.IGNORECASE
 )
@@ -67,10 +68,9 @@ class Presumed:
         """The resource groups that the recording works in."""
         bodies = [item.body for item in exchanges if isinstance(item.body, dict)]
         places = [body["location"] for body in bodies if isinstance(body.get("location"), str)]
-        subscriptions = {item.path.split("/")[2] for item in exchanges if item.path.count("/") > 1}
-        for group in sorted(resource_groups(exchanges)):
-            for subscription in subscriptions:
-                path = f"/subscriptions/{subscription}/resourceGroups/{group}"
+        own_work = {item.path.lower() for item in exchanges if item.method == "PUT"}
+        for path in sorted({_group(item.path) for item in exchanges if item.status < 400} - {""}):
+            if path not in own_work:
                 body = {"location": next(iter(places), LOCATION)}
                 self._call("PUT", f"{path}?api-version=2022-09-01", body)
 
@@ -111,6 +111,11 @@ class Presumed:
         group = "/".join(path.split("/")[:5])
         body = _placed(copy.deepcopy(BODIES.get(kind(path)[-1], {"properties": {}})), group)
         return {"location": LOCATION, **body}
+
+
+def _group(path: str) -> str:
+    match = _GROUP.match(path.lower())
+    return match[0] if match else ""
 
 
 def _shown(exchanges: tuple[Exchange, ...]) -> dict[str, Any]:

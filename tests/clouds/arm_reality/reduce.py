@@ -17,7 +17,7 @@ from uuid import UUID
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from arm_reality.cassette import Cassette, Exchange, load
-from arm_reality.scope import inside, resource_groups, strangers_removed
+from arm_reality.scope import Own, inside, own, strangers_removed
 
 HEADERS = {
     "azure-asyncnotification",
@@ -40,13 +40,13 @@ _GROUP = re.compile(r"(/resourceGroups/)([^/\"]+)", re.IGNORECASE)
 
 def reduced(cassette: Cassette) -> list[dict[str, Any]]:
     """The exchanges that are ARM's and within the emulator's reach, each as small as can be."""
-    groups = resource_groups(cassette.exchanges)
+    mine = own(cassette.exchanges)
     ours = zip(cassette.exchanges, inside(cassette.exchanges), strict=True)
-    return [_line(item, groups) for item, wanted in ours if wanted]
+    return [_line(item, mine) for item, wanted in ours if wanted]
 
 
-def _line(item: Exchange, groups: set[str]) -> dict[str, Any]:
-    answer = _shortened(strangers_removed(item.answer, groups))
+def _line(item: Exchange, mine: Own) -> dict[str, Any]:
+    answer = _shortened(strangers_removed(item.answer, mine))
     line = {
         "method": item.method,
         "uri": item.uri,
@@ -55,8 +55,8 @@ def _line(item: Exchange, groups: set[str]) -> dict[str, Any]:
         "headers": {name: item.headers[name] for name in sorted(HEADERS & set(item.headers))},
         "answer": answer,
     }
-    kept = {name: value for name, value in line.items() if value not in (None, {})}
-    clean: dict[str, Any] = json.loads(_scrubbed(json.dumps(kept), groups))
+    kept = {name: value for name, value in line.items() if value is not None}
+    clean: dict[str, Any] = json.loads(_scrubbed(json.dumps(kept), mine.groups))
     return clean
 
 
@@ -69,7 +69,7 @@ def _shortened(answer: Any) -> Any:
     return answer
 
 
-def _scrubbed(text: str, groups: set[str]) -> str:
+def _scrubbed(text: str, groups: frozenset[str]) -> str:
     """Without signatures; groups and subscriptions have the name that the recorder gave them."""
     text = _SIGNED.sub(r"\1=scrubbed", text)
     text = _SUBSCRIPTION.sub(rf"\g<1>{UUID(int=0)}", text)

@@ -30,7 +30,7 @@ from arm_reality.scope import (
     kind,
     operation_key,
     operations,
-    resource_groups,
+    own,
     strangers_removed,
 )
 from arm_reality.wire import Wire
@@ -108,7 +108,7 @@ class _Replay:
         self._cloud, self._wire = cloud, wire
         self._exchanges = cassette.exchanges
         self._wanted = inside(self._exchanges)
-        self._groups = resource_groups(self._ours())
+        self._own = own(self._ours())
         self._presumed = Presumed(self._ours(), self._settled)
         # the recording's operation URLs to the cloud's, and the operations that go on there
         self._urls: dict[str, str] = {}
@@ -143,8 +143,8 @@ class _Replay:
         self.report.replayed += 1
         status, headers, answer = self._wire.send(item.method, target, item.body)
         self._follow(item, headers)
-        ours = strangers_removed(answer, self._groups)
-        asked = strangers_removed(item.answer, self._groups)
+        ours = strangers_removed(answer, self._own)
+        asked = strangers_removed(item.answer, self._own)
         recorded = Exchange(
             item.method, item.host, item.path, item.query, item.body,
             item.status, item.headers, asked,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,6 @@ REACH = {
     },
     "microsoft.network": {
         "applicationsecuritygroups",
-        "ipgroups",
         "locations",
         "natgateways",
         "networkinterfaces",
@@ -41,17 +41,23 @@ BEYOND = re.compile(
     r"/(virtualNetworkPeerings|ServiceAssociationLinks|ResourceNavigationLinks|tapConfigurations"
     r"|effective\w+|PrepareNetworkPolicies|UnprepareNetworkPolicies|ddosProtectionStatus"
     r"|runCommands|vmextension|assessPatches|installPatches|capture|retrieveBootDiagnosticsData"
-    r"|communityGalleries|sharedGalleries|logAnalytics|diskEncryptionSets)(/|$)",
+    r"|communityGalleries|sharedGalleries|logAnalytics|diskEncryptionSets"
+    r"|locations/[^/]+/(serviceTags|usages|CheckDnsNameAvailability))(/|$)",
     re.IGNORECASE,
 )
 OPERATION_HEADERS = ("azure-asyncoperation", "location")
-_OPERATION = re.compile(r"/(Disk)?Operations?(Results|Statuses)?/[^/]+$", re.IGNORECASE)
+_OPERATION = re.compile(r"/\w*Operations?(Results|Statuses)?/[^/]+$", re.IGNORECASE)
+_SCOPE = re.compile(
+    r"/subscriptions(/[^/]+)?(/resourceGroups(/[^/]+)?)?(/resources|/operationresults/[^/]+)?",
+    re.IGNORECASE,
+)
 _GROUP = re.compile(r"/resourceGroups/([^/]+)", re.IGNORECASE)
 
 
 def is_operation(path: str) -> bool:
     """Whether it is the URL of a running operation."""
-    return "/locations/" in path.lower() and bool(_OPERATION.search(path))
+    place = path.lower()
+    return bool(_OPERATION.search(path)) and ("/locations/" in place or "/providers/" not in place)
 
 
 def operation_key(uri: str) -> str:
@@ -82,7 +88,7 @@ def known(path: str) -> bool:
     """Whether a resource's id or a request's path is of a type that the emulator has."""
     provider, *types = kind(path) or ("", "")
     if not provider:
-        return bool(re.match(r"/subscriptions(/|$)", path, re.IGNORECASE))
+        return bool(_SCOPE.fullmatch(path))
     first = types[0] if types else ""
     return first in REACH.get(provider, set()) and not BEYOND.search(path)
 
@@ -101,30 +107,51 @@ def inside(exchanges: Iterable[Exchange]) -> list[bool]:
     return found
 
 
-def resource_groups(exchanges: Iterable[Exchange]) -> set[str]:
-    """Those that the recording works in, in lower case."""
-    found = (_GROUP.search(item.path) for item in exchanges if item.host == ARM)
-    return {match[1].lower() for match in found if match}
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a recording works with: resource groups, and resources by what follows `/providers/`.
+
+    Recorders hide a group's name in one place and leave it in another; names of resources stay.
+    """
+
+    groups: frozenset[str]
+    tails: frozenset[str]
+
+    def has(self, identifier: str) -> bool:
+        """Whether a resource's id is one of these."""
+        match = _GROUP.search(identifier)
+        group = match[1].lower() if match else ""
+        return group in self.groups or _tail(identifier) in self.tails
 
 
-def strangers_removed(value: Any, groups: set[str]) -> Any:
+def own(exchanges: Iterable[Exchange]) -> Own:
+    """That of a recording."""
+    paths = [item.path for item in exchanges if item.host == ARM]
+    return Own(
+        groups=frozenset(match[1].lower() for path in paths if (match := _GROUP.search(path))),
+        tails=frozenset(_tail(path) for path in paths if _GROUP.search(path)),
+    )
+
+
+def _tail(path: str) -> str:
+    return path.lower().rpartition("/providers/")[2]
+
+
+def strangers_removed(value: Any, ours: Own) -> Any:
     """An answer without what the recording did not make: list items of other groups and types.
 
-    A list that held nothing else goes with them: whether it is there says nothing any more.
+    Of a list that held nothing else there is None: whether it is there says nothing any more.
     """
-    if isinstance(value, list):
-        return [strangers_removed(item, groups) for item in value if not _strange(item, groups)]
-    if not isinstance(value, dict):
+    if isinstance(value, dict):
+        return {name: strangers_removed(item, ours) for name, item in value.items()}
+    if not isinstance(value, list):
         return value
-    return {
-        name: left
-        for name, item in value.items()
-        if (left := strangers_removed(item, groups)) != [] or item == []
-    }
+    left = [strangers_removed(item, ours) for item in value if not _strange(item, ours)]
+    return left if left or not value else None
 
 
-def _strange(item: Any, groups: set[str]) -> bool:
+def _strange(item: Any, ours: Own) -> bool:
     identifier = item.get("id") if isinstance(item, dict) else None
-    if not isinstance(identifier, str) or not (match := _GROUP.search(identifier)):
+    if not isinstance(identifier, str) or not _GROUP.search(identifier):
         return False
-    return not known(identifier) or match[1].lower() not in groups
+    return not known(identifier) or not ours.has(identifier)

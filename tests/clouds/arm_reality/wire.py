@@ -8,7 +8,7 @@ import re
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-_SUBSCRIPTION = re.compile(r"(/subscriptions/)[^/?\"]+", re.IGNORECASE)
+_SUBSCRIPTION = re.compile(r"(\bsubscriptions/)[^/?\"]+", re.IGNORECASE)
 _AUDIENCE = "resource=https://management.azure.com/&api-version=2019-08-01"
 
 

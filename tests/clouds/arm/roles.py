@@ -1,0 +1,77 @@
+"""What the caller may do: the setting `actions`, as the `actions` of a role in Azure's RBAC.
+
+All is allowed until a test says otherwise. `settings(actions=["Microsoft.Compute/*/read"])` shows
+what a program that holds such a role is refused, with the action that it lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from arm.errors import Refused
+from arm.kinds import KINDS
+from arm.paths import Request, parsed
+from arm.world import world
+
+_ENDS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
+_CLIENT = "The client '5a1e9b8e' with object id '5a1e9b8e'"
+_GROUP = "Microsoft.Resources/subscriptions/resourceGroups"
+
+
+def checked(request: Request) -> None:
+    """Refuses what the caller's role has no action for."""
+    if "*" in world.settings.actions:
+        return
+    asked = action(request)
+    if not _allowed(asked):
+        raise Refused(
+            403,
+            "AuthorizationFailed",
+            f"{_CLIENT} does not have authorization to perform action '{asked}' over scope"
+            f" '{request.id}' or the scope is invalid. If access was recently granted, please"
+            " refresh your credentials.",
+        )
+    for linked in _linked(request.body) if request.method in {"PUT", "PATCH"} else ():
+        joining = f"{_type(parsed(linked))}/join/action"
+        if not _allowed(joining):
+            raise Refused(
+                403,
+                "LinkedAuthorizationFailed",
+                f"{_CLIENT} has permission to perform action '{asked}' on scope '{request.id}';"
+                f" however, it does not have permission to perform action(s) '{joining}' on the"
+                f" linked scope(s) '{linked}'.",
+            )
+
+
+def action(request: Request) -> str:
+    """The action that a request needs, as `Microsoft.Compute/virtualMachines/start/action`."""
+    found = {"provider": request.provider, "types": request.types, "group": request.group}
+    verb = f"/{request.verb}" if request.verb else ""
+    return f"{_type(found)}{verb}/{_ENDS.get(request.method, 'action')}"
+
+
+def _type(of: dict[str, Any]) -> str:
+    """The kind of a resource, as it is properly spelt."""
+    if not of["provider"]:
+        return _GROUP if of["group"] else "Microsoft.Resources/subscriptions"
+    key = "/".join((of["provider"], *of["types"]))
+    return KINDS[key].type if key in KINDS else key
+
+
+def _allowed(asked: str) -> bool:
+    return any(fnmatchcase(asked.lower(), one.lower()) for one in world.settings.actions)
+
+
+def _linked(body: Any) -> Iterator[str]:
+    """The ids of the network's resources that a body joins."""
+    if isinstance(body, list):
+        for item in body:
+            yield from _linked(item)
+    elif isinstance(body, dict):
+        id_ = body.get("id")
+        if isinstance(id_, str) and "/providers/microsoft.network/" in id_.lower():
+            yield id_
+        for item in body.values():
+            yield from _linked(item)
