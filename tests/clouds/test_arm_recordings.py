@@ -32,12 +32,13 @@ class Echo(ReplayCloud):
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_echo(path: Path) -> None:
-    """A recording does not differ from itself, and all its requests find their answers."""
+    """A recording does not differ from itself, and needs nothing but what it presumes."""
     with Echo(path) as cloud:
         found = replay(path, cloud)
 
         assert found.differences == []
-        assert [each for each in cloud.unknown() if "/providers/" in each] == []
+        asked = {each.partition(" ")[2] for each in cloud.unknown() if "/providers/" in each}
+        assert asked <= set(found.presumed)
 
 
 def test_order_of_states(tmp_path: Path) -> None:

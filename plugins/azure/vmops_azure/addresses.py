@@ -42,7 +42,7 @@ class Addresses:
 
     def known(self, model: Mapping[str, Any]) -> Info:
         """The addresses of a VM that were read before; empty if none were."""
-        return self._known.get(_interface(model), {})
+        return self._known.get(_interface(model).lower(), {})
 
     def of(self, models: Sequence[Mapping[str, Any]]) -> dict[str, Info]:
         """The addresses of VMs by their ids; those of our own VMs are read once."""
@@ -50,35 +50,36 @@ class Addresses:
         names = [_interface(model) for model in wanted]
         found = self._listed(names) if len(names) > _FEW else self._read(names)
         self._known.update(found)
-        return {_vm_id(m): self._known[_interface(m)] for m in wanted if _interface(m) in found}
+        keys = {_vm_id(model): _interface(model).lower() for model in wanted}
+        return {id_: found[key] for id_, key in keys.items() if key in found}
 
     def _read(self, names: list[str]) -> dict[str, Info]:
         expand = "ipConfigurations/publicIPAddress"
         paths = [f"{name}?$expand={expand}&api-version={NETWORK}" for name in names]
         found = self._arm.each(self._arm.find, paths)
-        return {n: _addresses(one, {}) for n, one in zip(names, found, strict=True) if one}
+        return {n.lower(): _addresses(one, {}) for n, one in zip(names, found, strict=True) if one}
 
     def _listed(self, names: list[str]) -> dict[str, Info]:
-        wanted = set(names)
+        wanted = {name.lower() for name in names}
         cards = {one["id"].lower(): one for one in self._list("networkInterfaces")}
         cards = {key: one for key, one in cards.items() if key in wanted}
         public: dict[str, Any] = {}
         if any(_public_id(one) for one in cards.values()):
             public = {one["id"].lower(): one for one in self._list("publicIPAddresses")}
         found = {key: _addresses(one, public) for key, one in cards.items()}
-        elsewhere = [name for name in names if name not in found]  # in another resource group
-        return {**found, **self._read(elsewhere)}
+        elsewhere = [name for name in names if name.lower() not in found]
+        return {**found, **self._read(elsewhere)}  # those in another resource group
 
     def _list(self, kind: str) -> list[dict[str, Any]]:
         return list(self._arm.pages(f"{self._arm.group}/{_PROVIDER}/{kind}?api-version={NETWORK}"))
 
 
 def _interface(model: Mapping[str, Any]) -> str:
-    """The resource id of a VM's first interface, in lower case; empty if it has none yet."""
+    """The resource id of a VM's first interface; empty if it has none yet."""
     cards = model.get("properties", {}).get("networkProfile", {}).get("networkInterfaces") or ()
     ranked = sorted(cards, key=lambda one: not (one.get("properties") or {}).get("primary", False))
     id_ = str(ranked[0].get("id", "")) if ranked else ""
-    return id_.lower() if _INTERFACE.fullmatch(id_) else ""
+    return id_ if _INTERFACE.fullmatch(id_) else ""
 
 
 def _vm_id(model: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ def skus(request: Request) -> Answer:
         }
         for name, (cpus, memory) in _SIZES.items()
     ]
-    return page(request, found, found)
+    return page(request, found, lambda one: one)
 
 
 def in_location(request: Request) -> Answer:
@@ -42,7 +42,7 @@ def in_location(request: Request) -> Answer:
     if below == ["virtualmachines"]:
         place = request.names[0].lower()
         vms = [vm for vm in world.resources[MACHINES].values() if _is_in(vm, place)]
-        return page(request, [vm.kind.in_list(vm, request) for vm in vms], vms)
+        return page(request, vms, lambda vm: vm.kind.in_list(vm, request))
     if below and below[0] == "publishers":
         return 200, _catalogue(request, below), {}
     raise Refused(404, "InvalidResourceType", f"The path '{request.path}' names nothing here.")

@@ -1,4 +1,4 @@
-"""The tests' own calls: /vmops/calls, settings, faults, advance, expire, evict, resources, reset."""
+"""The tests' own calls: /vmops/calls, settings, faults, advance, expire and so on."""
 
 from __future__ import annotations
 

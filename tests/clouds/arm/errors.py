@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818  (what ARM does, not an error of this program)
     """A request is refused.
 
     Args:

@@ -10,7 +10,7 @@ import time
 import traceback
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
@@ -137,10 +137,8 @@ def _check_version(request: Request) -> None:
 
 
 def _check_body(request: Request) -> None:
-    needed = request.method in {"PUT", "PATCH"}
-    if request.body is None and not needed:
-        return
-    if not isinstance(request.body, dict):
+    empty = request.body is None and request.method != "PUT"
+    if not empty and not isinstance(request.body, dict):
         raise Refused(
             400,
             "InvalidRequestContent",
@@ -156,11 +154,10 @@ def _fits(fault: Fault, call: dict[str, Any]) -> bool:
     )
 
 
-def _spoil(fault: Fault) -> NoReturn | None:
+def _spoil(fault: Fault) -> None:
     """Ends a request with what a fault says, unless that only delays it."""
-    if fault.status is None and not fault.drop:
-        return None
-    raise Refused(int(fault.status or 500), fault.code, fault.message, fault.headers)
+    if fault.status is not None or fault.drop:
+        raise Refused(int(fault.status or 500), fault.code, fault.message, fault.headers)
 
 
 # -- the wire -------------------------------------------------------------------------------------

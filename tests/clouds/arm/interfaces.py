@@ -63,7 +63,7 @@ class Interface(Kind):
             "enableIPForwarding": False,
             "hostedWorkloads": [],
             "tapConfigurations": [],
-            "nicType": "Standard",
+            **({"nicType": "Standard"} if request.since("2020-03-01") else {}),
         }
         resource.body["properties"] = {**defaults, **properties}
 

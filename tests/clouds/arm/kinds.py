@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from arm import regions
 from arm.errors import Refused, missing, no_group
 from arm.operations import Operation, begin, headers
 from arm.paths import Request
@@ -48,6 +49,9 @@ class Kind:
     def check(self, request: Request, old: Resource | None) -> None:
         """Refuses what cannot be made or changed so."""
 
+    def may_change(self, resource: Resource, request: Request) -> None:
+        """Refuses a change."""
+
     def shape(self, resource: Resource, request: Request) -> None:
         """Adds to a body that was sent what ARM adds to it."""
 
@@ -83,6 +87,20 @@ class Kind:
         """The error with which a create ends by itself."""
         return None
 
+    def answer(self, request: Request) -> Answer:
+        """What is asked of one resource."""
+        verbs: dict[str, Callable[[Request], Answer]] = {
+            "DELETE": self.remove,
+            "GET": self.get,
+            "HEAD": self.exists,
+            "PATCH": self.change,
+            "POST": lambda asked: self.act(self.need(asked), asked),
+            "PUT": self.put,
+        }
+        if request.method not in verbs:
+            raise Refused(405, "MethodNotAllowed", f"{request.method} is not allowed here.")
+        return verbs[request.method](request)
+
     # -- the verbs --------------------------------------------------------------------------------
 
     def put(self, request: Request) -> Answer:
@@ -91,10 +109,12 @@ class Kind:
         old = world.find(self.key, request.id)
         if old is not None and request.headers.get("if-none-match") == "*":
             raise Refused(412, "PreconditionFailed", f"The resource {request.id} exists already.")
+        if location := (request.body or {}).get("location"):
+            regions.checked(location, self.type)
         self.check(request, old)
         body = {k: v for k, v in copy.deepcopy(request.body or {}).items() if k not in _OWN}
-        if isinstance(body.get("location"), str):  # West Europe is westeurope
-            body["location"] = body["location"].replace(" ", "").lower()
+        if isinstance(body.get("location"), str):
+            body["location"] = regions.plain(body["location"])
         resource = old or Resource(self, self.id_of(request), {}, world.now())
         resource.body = body
         resource.hidden["location"] = body.get("location") or self._location(request)
@@ -105,6 +125,7 @@ class Kind:
     def change(self, request: Request) -> Answer:
         """PATCH: tags and properties that are given."""
         resource = self.need(request)
+        self.may_change(resource, request)
         _merge(resource.body, {k: v for k, v in (request.body or {}).items() if k not in _OWN})
         return self._written(resource, request, self.patch)
 
@@ -122,6 +143,7 @@ class Kind:
             self.output(resource, request),
         )
         begin(operation, fails=self.failure(resource))
+        resource.hidden["operation"] = operation
         return status, self.view(resource, request), headers(operation, letters)
 
     @staticmethod
@@ -131,8 +153,8 @@ class Kind:
     def get(self, request: Request) -> Answer:
         """A resource, what it has below a verb, or all of a collection."""
         if request.verb:
-            return self.act(self.need(request), request)
-        resource = self.need(request)
+            return self.act(self.need(request).seen(), request)
+        resource = self.need(request).seen()
         tag = {"ETag": f'W/"{resource.etag}"'} if self.etags else {}
         return 200, self.view(resource, request), tag
 
@@ -178,7 +200,7 @@ class Kind:
     def listed(self, request: Request, scope: str) -> Answer:
         """A page of those below a scope."""
         found = [one for one in world.below(self.key, scope) if self.visible(one)]
-        return page(request, [self.in_list(one, request) for one in _part(request, found)], found)
+        return page(request, found, lambda one: self.in_list(one.seen(), request))
 
     def in_list(self, resource: Resource, request: Request) -> dict[str, Any]:
         """A resource as a list shows it."""
@@ -216,20 +238,15 @@ class Kind:
         return str(group.body.get("location", "")) if group else ""
 
 
-def page(request: Request, shown: list[Any], of: Iterable[Any]) -> Answer:
+def page(request: Request, found: Sequence[Any], show: Callable[[Any], Any]) -> Answer:
     """The part of a list that was asked for, with the link to the next one."""
-    begin_at, size = int(request.query.get("$skiptoken", 0)), world.settings.page
-    answer: dict[str, Any] = {"value": shown}
-    if begin_at + size < len(list(of)):
+    first, size = int(request.query.get("$skiptoken", 0)), world.settings.page
+    answer: dict[str, Any] = {"value": [show(one) for one in found[first : first + size]]}
+    if first + size < len(found):
         query = request.raw_query.partition("&%24skiptoken=")[0]
-        following = f"{query}&%24skiptoken={begin_at + size}"
+        following = f"{query}&%24skiptoken={first + size}"
         answer["nextLink"] = f"{request.base}{request.path}?{following}"
     return 200, answer, {}
-
-
-def _part(request: Request, found: list[Resource]) -> list[Resource]:
-    begin_at = int(request.query.get("$skiptoken", 0))
-    return found[begin_at : begin_at + world.settings.page]
 
 
 def _merge(old: dict[str, Any], new: dict[str, Any]) -> None:

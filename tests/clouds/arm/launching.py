@@ -1,121 +1,42 @@
-"""Making a VM: what its PUT must say, and the disks, interfaces and addresses that come with it."""
+"""What comes with a VM: its disks, interfaces and addresses, and what ARM says that nobody asked for."""
 
 from __future__ import annotations
 
 import copy
-import re
 from typing import Any
 from uuid import uuid4
 
-from arm.addresses import need_subnet, no_reference
-from arm.errors import Refused
 from arm.kinds import KINDS
 from arm.paths import Request
 from arm.world import Resource, world
 
-_CPUS = re.compile(r"[A-Za-z]+_[A-Z]+(\d+)")
-_MACHINES = "microsoft.compute/virtualmachines"
-
-
-def checked(request: Request, old: Resource | None) -> None:
-    """Refuses what real ARM refuses before it begins."""
-    body = request.body or {}
-    properties = body.get("properties", {})
-    if not body.get("location"):
-        raise Refused(400, "LocationRequired", "The location property is required.")
-    size = properties.get("hardwareProfile", {}).get("vmSize", "")
-    if size in world.settings.sold_out:
-        raise Refused(
-            409,
-            "SkuNotAvailable",
-            f"The requested VM size for resource 'Following SKUs have failed for Capacity"
-            f" Restrictions: {size}' is currently not available in location"
-            f" '{body['location']}'.",
-        )
-    if old is None:
-        _check_quota(body["location"], size)
-        _check_new(properties)
-    elif old.body["location"].lower() != body["location"].lower():
-        raise Refused(
-            409,
-            "InvalidResourceLocation",
-            f"The resource '{old.name}' already exists in location '{old.body['location']}'. A"
-            f" resource with the same name cannot be created in location '{body['location']}'.",
-        )
-    _check_network(properties.get("networkProfile", {}), request)
-
-
-def cpus(size: str) -> int:
-    """The vCPUs of a size, by its name."""
-    found = _CPUS.match(size)
-    return int(found[1]) if found else 1
-
-
-def _check_quota(location: str, size: str) -> None:
-    used = sum(
-        cpus(vm.properties.get("hardwareProfile", {}).get("vmSize", ""))
-        for vm in world.resources[_MACHINES].values()
-    )
-    limit = world.settings.cores
-    if used + cpus(size) > limit:
-        raise Refused(
-            409,
-            "OperationNotAllowed",
-            "Operation could not be completed as it results in exceeding approved Total Regional"
-            f" Cores quota. Additional details - Location: {location}, Current Limit: {limit},"
-            f" Current Usage: {used}, Additional Required: {cpus(size)}.",
-        )
-
-
-def _check_new(properties: dict[str, Any]) -> None:
-    guest = properties.get("osProfile")
-    if guest is None:
-        return  # a specialised image
-    linux = guest.get("linuxConfiguration", {})
-    keys = linux.get("ssh", {}).get("publicKeys")
-    if not guest.get("adminPassword") and not keys:
-        raise Refused(
-            400,
-            "InvalidParameter",
-            "Authentication using either SSH or by user name and password must be enabled in"
-            " Linux profile.",
-            target="linuxConfiguration",
-        )
-    if len(guest.get("computerName", "")) > 64:
-        raise Refused(
-            400, "InvalidParameter", "The computer name is too long.", target="computerName"
-        )
-
-
-def _check_network(network: dict[str, Any], request: Request) -> None:
-    for one in network.get("networkInterfaces", []):
-        if world.find("microsoft.network/networkinterfaces", one.get("id", "")) is None:
-            raise no_reference(one.get("id", ""), request.id)
-    for one in network.get("networkInterfaceConfigurations", []):
-        if network.get("networkApiVersion") not in {"2020-11-01", "2022-11-01"}:
-            raise Refused(
-                400, "InvalidParameter", "networkApiVersion is missing.", target="networkApiVersion"
-            )
-        for place in one["properties"]["ipConfigurations"]:
-            need_subnet(place["properties"].get("subnet", {}).get("id", ""), request.id)
-
 
 def equip(vm: Resource, request: Request) -> None:
     """Its disks, interfaces and addresses, which exist from when its operation begins."""
-    storage = vm.properties.setdefault("storageProfile", {})
-    _disk(vm, request, storage.setdefault("osDisk", {}), "OsDisk_1")
-    for number, disk in enumerate(storage.setdefault("dataDisks", []), 2):
-        _disk(vm, request, disk, f"disk{number}")
+    before = vm.hidden.pop("before", {})
+    _disks(vm, request, before.get("storageProfile", {}))
     network = vm.properties.setdefault("networkProfile", {})
-    made = [
-        _interface(vm, request, one) for one in network.pop("networkInterfaceConfigurations", [])
-    ]
     network.pop("networkApiVersion", None)
+    asked = network.pop("networkInterfaceConfigurations", [])
+    had = before.get("networkProfile", {}).get("networkInterfaces", [])
+    # those that a VM's first request asked for are there when it is sent again
+    made = had if asked and had else [_interface(vm, request, one) for one in asked]
     network["networkInterfaces"] = [*network.get("networkInterfaces", []), *made]
     for one in network["networkInterfaces"]:
         card = world.find("microsoft.network/networkinterfaces", one["id"])
         if card is not None:
             card.hidden["vm"] = vm.id
+
+
+def _disks(vm: Resource, request: Request, before: dict[str, Any]) -> None:
+    storage = vm.properties.setdefault("storageProfile", {})
+    storage["osDisk"] = {**before.get("osDisk", {}), **(storage.get("osDisk") or {})}
+    _disk(vm, request, storage["osDisk"], "OsDisk_1")
+    had = {one.get("lun"): one for one in before.get("dataDisks", [])}
+    given = storage.get("dataDisks") or []
+    storage["dataDisks"] = [{**had.get(one.get("lun"), {}), **one} for one in given]
+    for number, disk in enumerate(storage["dataDisks"], 2):
+        _disk(vm, request, disk, f"disk{number}")
 
 
 def _disk(vm: Resource, request: Request, disk: dict[str, Any], label: str) -> None:
@@ -216,3 +137,40 @@ def _remove_interface(card: Resource) -> None:
         found = world.find("microsoft.network/publicipaddresses", id_)
         if found is not None and found.hidden.get("delete"):
             world.remove(found)
+
+
+def is_windows(properties: dict[str, Any]) -> bool:
+    image = properties.get("storageProfile", {}).get("imageReference") or {}
+    publisher = str(image.get("publisher", "")).lower()
+    return "windowsConfiguration" in (properties.get("osProfile") or {}) or "windows" in publisher
+
+
+def dress_guest(guest: dict[str, Any], request: Request, *, windows: bool) -> None:
+    """What ARM says of the system that the request did not say."""
+    own = guest.setdefault("windowsConfiguration" if windows else "linuxConfiguration", {})
+    own.setdefault("provisionVMAgent", True)
+    if windows:
+        own.setdefault("enableAutomaticUpdates", True)
+    else:
+        own.setdefault("disablePasswordAuthentication", False)
+    patches = {"patchMode": "AutomaticByOS" if windows else "ImageDefault"}
+    if request.since("2021-03-01"):
+        patches["assessmentMode"] = "ImageDefault"
+    if request.since("2020-06-01" if windows else "2020-12-01"):
+        own.setdefault("patchSettings", patches)
+
+
+def dress(properties: dict[str, Any], request: Request) -> None:
+    """What ARM says of disks that the request did not say."""
+    windows, storage = is_windows(properties), properties["storageProfile"]
+    disk = storage["osDisk"]
+    disk.setdefault("createOption", "FromImage")
+    disk.setdefault("osType", "Windows" if windows else "Linux")
+    disk.setdefault("caching", "ReadWrite")
+    disk.setdefault("diskSizeGB", 127 if windows else 30)
+    for one in storage["dataDisks"]:
+        one.setdefault("caching", "None")
+        one.setdefault("toBeDetached", False)
+    if request.since("2021-03-01"):
+        for one in (disk, *storage["dataDisks"]):
+            one.setdefault("deleteOption", "Detach")

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-from arm import launching
+from arm import checks, launching, power
 from arm.errors import Refused
 from arm.kinds import Answer, Kind
-from arm.operations import Operation, begin, headers
+from arm.operations import Operation, begin
 from arm.paths import Request
-from arm.power import ACTS, ENDING, OUTPUT, PREEMPTED, conflict, ended, no_room
+from arm.power import conflict, no_room
 from arm.views import instance_view
 from arm.world import Resource, world
 
@@ -29,10 +29,17 @@ class Machine(Kind):
     etags = False
 
     def check(self, request: Request, old: Resource | None) -> None:
-        """See `launching`."""
-        if old is not None and old.state == "Deleting":
-            raise conflict(old, "it is being deleted")
-        launching.checked(request, old)
+        """See `checks`."""
+        checks.created(request, old)
+        if old is not None:
+            self.may_change(old, request)
+            old.hidden["before"] = old.properties
+
+    def may_change(self, resource: Resource, request: Request) -> None:
+        """Not while it is being deleted, and not everything."""
+        if resource.state == "Deleting":
+            raise conflict(resource, "it is being deleted")
+        checks.changed(request, resource)
 
     def shape(self, resource: Resource, request: Request) -> None:
         """Secrets are not shown again; the id, the disks and all else that ARM adds are."""
@@ -44,7 +51,7 @@ class Machine(Kind):
             guest.setdefault("secrets", [])
             guest["allowExtensionOperations"] = True
             guest["requireGuestProvisionSignal"] = True
-            _dress_guest(guest, request, windows=_is_windows(properties))
+            launching.dress_guest(guest, request, windows=launching.is_windows(properties))
         if (identity := resource.body.get("identity")) is not None:
             who = resource.hidden.setdefault("principal", str(uuid4()))
             identity.update(principalId=who, tenantId=str(UUID(int=1)))
@@ -55,7 +62,7 @@ class Machine(Kind):
         resource.hidden.setdefault("power", "")
         resource.hidden["asked"] = dict(properties.get("storageProfile", {}).get("osDisk") or {})
         launching.equip(resource, request)
-        _dress(properties, request)
+        launching.dress(properties, request)
 
     def failure(self, resource: Resource) -> dict[str, Any] | None:
         """There may be no room for its size."""
@@ -76,7 +83,9 @@ class Machine(Kind):
     def view(self, resource: Resource, request: Request) -> dict[str, Any]:
         """With its extensions, and its instance view where that is asked for."""
         shown = super().view(resource, request)
-        properties = shown["properties"]
+        properties, expanded = shown["properties"], request.query.get("$expand", "").lower()
+        if "userdata" not in expanded:
+            properties.pop("userData", None)
         if resource.state == "Creating":  # its disks are not named yet
             storage = properties["storageProfile"]
             for disk in [storage["osDisk"], *storage["dataDisks"]]:
@@ -88,7 +97,7 @@ class Machine(Kind):
                 storage["osDisk"].pop("name", None)
             if not asked:
                 storage["osDisk"].pop("diskSizeGB", None)
-        if "instanceview" in request.query.get("$expand", "").lower():
+        if "instanceview" in expanded:
             properties["instanceView"] = instance_view(resource)
         if extensions := list(world.below(EXTENSIONS.key, resource.id)):
             shown["resources"] = [EXTENSIONS.view(one, request) for one in extensions]
@@ -122,8 +131,8 @@ class Machine(Kind):
         verb = request.verb.lower()
         if request.method == "GET":
             return self._below(resource, request, verb)
-        if verb in ACTS:
-            return self._acted(resource, request, verb)
+        if verb in power.ACTS:
+            return power.begun(resource, request, verb)
         if verb == "generalize":
             resource.hidden["generalized"] = True
             return 200, None, {}
@@ -138,35 +147,9 @@ class Machine(Kind):
     def _below(self, resource: Resource, request: Request, verb: str) -> Answer:
         if verb == "instanceview":
             return 200, instance_view(resource), {}
-        if verb == "extensions":
-            found = list(world.below(EXTENSIONS.key, resource.id))
-            return 200, {"value": [EXTENSIONS.view(one, request) for one in found]}, {}
         if verb == "vmsizes":
             return 200, {"value": [copy.deepcopy(_SIZE)]}, {}
         return super().act(resource, request)
-
-    def _acted(self, vm: Resource, request: Request, verb: str) -> Answer:
-        act = ACTS[verb]
-        if vm.state == "Deleting":
-            raise conflict(vm, "it is being deleted")
-        busy = vm.hidden.get("operation")
-        under_way = busy is not None and busy.status == "InProgress"
-        if under_way and verb not in ENDING:
-            raise conflict(vm, f"it is busy with {busy.request.verb or busy.kind}")
-        if vm.hidden["power"] not in act.from_ and not under_way:
-            raise conflict(vm, f"it is {vm.hidden['power'] or 'not running'}")
-        lacks_room = verb == "start" and vm.hidden["power"] == "deallocated"
-        if under_way:
-            busy.end("Canceled", PREEMPTED)
-        vm.state = "Updating"
-        if act.during:
-            vm.hidden["power"] = act.during
-        output = OUTPUT if verb == "runcommand" else None
-        done = ended(vm, act)
-        operation = Operation(act.seconds, request, vm, done, output)
-        vm.hidden["operation"] = operation
-        begin(operation, fails=no_room(vm) if lacks_room else None)
-        return 202, None, headers(operation, "AL")
 
     def deleting(
         self,
@@ -175,9 +158,7 @@ class Machine(Kind):
         done: Callable[[dict[str, Any] | None], None],
     ) -> Operation:
         """Whatever else is under way ends with it."""
-        busy = resource.hidden.get("operation")
-        if busy is not None:
-            busy.end("Canceled", PREEMPTED)
+        power.preempt(resource)
         return begin(Operation("delete", request, resource, done))
 
     def gone(self, resource: Resource) -> None:
@@ -190,16 +171,13 @@ class Machine(Kind):
         """A spot VM is taken away, as its policy says."""
         if vm.properties.get("priority") != "Spot":
             raise Refused(409, "OperationNotAllowed", f"VM '{vm.name}' is no spot VM.")
+        power.preempt(vm)
         if vm.properties.get("evictionPolicy") == "Delete":
             world.remove(vm)
             self.gone(vm)
         else:
+            vm.state = "Succeeded"
             vm.hidden["power"] = "deallocated"
-
-    def _written(self, resource: Resource, request: Request, how: tuple[int, str, str]) -> Answer:
-        answer = super()._written(resource, request, how)
-        resource.hidden["operation"] = next(reversed(world.operations.values()))
-        return answer
 
 
 class Extension(Kind):
@@ -244,40 +222,3 @@ _SIZE = {
     "memoryInMB": 8192,
     "maxDataDiskCount": 4,
 }
-
-
-def _is_windows(properties: dict[str, Any]) -> bool:
-    image = properties.get("storageProfile", {}).get("imageReference") or {}
-    publisher = str(image.get("publisher", "")).lower()
-    return "windowsConfiguration" in (properties.get("osProfile") or {}) or "windows" in publisher
-
-
-def _dress_guest(guest: dict[str, Any], request: Request, *, windows: bool) -> None:
-    """What ARM says of the system that the request did not say."""
-    own = guest.setdefault("windowsConfiguration" if windows else "linuxConfiguration", {})
-    own.setdefault("provisionVMAgent", True)
-    if windows:
-        own.setdefault("enableAutomaticUpdates", True)
-    else:
-        own.setdefault("disablePasswordAuthentication", False)
-    patches = {"patchMode": "AutomaticByOS" if windows else "ImageDefault"}
-    if request.since("2021-03-01"):
-        patches["assessmentMode"] = "ImageDefault"
-    if request.since("2020-06-01" if windows else "2020-12-01"):
-        own.setdefault("patchSettings", patches)
-
-
-def _dress(properties: dict[str, Any], request: Request) -> None:
-    """What ARM says of disks that the request did not say."""
-    windows, storage = _is_windows(properties), properties["storageProfile"]
-    disk = storage["osDisk"]
-    disk.setdefault("createOption", "FromImage")
-    disk.setdefault("osType", "Windows" if windows else "Linux")
-    disk.setdefault("caching", "ReadWrite")
-    disk.setdefault("diskSizeGB", 127 if windows else 30)
-    for one in storage["dataDisks"]:
-        one.setdefault("caching", "None")
-        one.setdefault("toBeDetached", False)
-    if request.since("2021-03-01"):
-        for one in (disk, *storage["dataDisks"]):
-            one.setdefault("deleteOption", "Detach")

@@ -81,6 +81,12 @@ class Request:
         return f"{self.method} {'/'.join(parts[1::2])}"
 
 
+def key_of(id_: str) -> str:
+    """The kind of the resource whose id this is, as `Request.key` has it; or `groups`."""
+    found = parsed(id_)
+    return "/".join((found["provider"], *found["types"])) if found["provider"] else "groups"
+
+
 def parsed(path: str) -> dict[str, Any]:
     """What a path names."""
     match = _PATH.fullmatch(path)

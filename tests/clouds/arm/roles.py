@@ -12,12 +12,13 @@ from typing import Any
 
 from arm.errors import Refused
 from arm.kinds import KINDS
-from arm.paths import Request, parsed
+from arm.paths import Request, key_of
 from arm.world import world
 
 _ENDS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 _CLIENT = "The client '5a1e9b8e' with object id '5a1e9b8e'"
-_GROUP = "Microsoft.Resources/subscriptions/resourceGroups"
+_SUBSCRIPTION = "Microsoft.Resources/subscriptions"
+_GROUP = f"{_SUBSCRIPTION}/resourceGroups"
 
 
 def checked(request: Request) -> None:
@@ -34,7 +35,7 @@ def checked(request: Request) -> None:
             " refresh your credentials.",
         )
     for linked in _linked(request.body) if request.method in {"PUT", "PATCH"} else ():
-        joining = f"{_type(parsed(linked))}/join/action"
+        joining = f"{_proper(key_of(linked))}/join/action"
         if not _allowed(joining):
             raise Refused(
                 403,
@@ -47,16 +48,14 @@ def checked(request: Request) -> None:
 
 def action(request: Request) -> str:
     """The action that a request needs, as `Microsoft.Compute/virtualMachines/start/action`."""
-    found = {"provider": request.provider, "types": request.types, "group": request.group}
+    scope = _GROUP if request.group else _SUBSCRIPTION
+    kind = _proper(request.key) if request.provider else scope
     verb = f"/{request.verb}" if request.verb else ""
-    return f"{_type(found)}{verb}/{_ENDS.get(request.method, 'action')}"
+    return f"{kind}{verb}/{_ENDS.get(request.method, 'action')}"
 
 
-def _type(of: dict[str, Any]) -> str:
-    """The kind of a resource, as it is properly spelt."""
-    if not of["provider"]:
-        return _GROUP if of["group"] else "Microsoft.Resources/subscriptions"
-    key = "/".join((of["provider"], *of["types"]))
+def _proper(key: str) -> str:
+    """The kind of a resource, as it is spelt in roles."""
     return KINDS[key].type if key in KINDS else key
 
 

@@ -54,22 +54,7 @@ def _resource(request: Request) -> Answer:
     if below is not None and request.method == "GET":
         kind.need(request)
         return below.listed(request, request.id)
-    return by_method(kind, request)
-
-
-def by_method(kind: Any, request: Request) -> Answer:
-    """What a resource's kind answers."""
-    verbs = {
-        "DELETE": kind.remove,
-        "GET": kind.get,
-        "HEAD": kind.exists,
-        "PATCH": kind.change,
-        "POST": lambda asked: kind.act(kind.need(asked), asked),
-        "PUT": kind.put,
-    }
-    if request.method not in verbs:
-        raise Refused(405, "MethodNotAllowed", f"{request.method} is not allowed here.")
-    found: Answer = verbs[request.method](request)
+    found: Answer = kind.answer(request)
     return found
 
 

@@ -76,7 +76,7 @@ def _agent(vm: Resource) -> dict[str, Any]:
         "vmAgentVersion": "2.9.1.1",
         "statuses": [{**ready, "message": message, "time": stamp(world.now())}],
     }
-    return {**agent, "extensionHandlers": handlers} if handlers else agent
+    return {**agent, "extensionHandlers": handlers}
 
 
 def _extensions(vm: Resource) -> dict[str, Any]:

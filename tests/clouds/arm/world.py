@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 import threading
 import time
@@ -121,6 +122,8 @@ class Resource:
         body: As it is shown, but for what `kind.view` adds.
         since: When it was made.
         hidden: What is known of it and not shown.
+        etag: Another one after each change.
+        past: Until when it was how, where reads lag behind.
     """
 
     kind: Kind
@@ -129,6 +132,7 @@ class Resource:
     since: float
     hidden: dict[str, Any] = field(default_factory=dict)
     etag: str = field(default_factory=lambda: str(uuid4()))
+    past: list[tuple[float, dict[str, Any], dict[str, Any]]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -148,8 +152,18 @@ class Resource:
 
     @state.setter
     def state(self, state: str) -> None:
+        if world.settings.stale and self.state:
+            self.past.append((world.now(), copy.deepcopy(self.body), dict(self.hidden)))
         self.properties["provisioningState"] = state
         self.etag = str(uuid4())
+
+    def seen(self) -> Resource:
+        """It as reads show it."""
+        then = world.now() - world.settings.stale
+        for until, body, hidden in self.past:
+            if until > then:
+                return replace(self, body=body, hidden=hidden)
+        return self
 
 
 class World:

@@ -11,7 +11,7 @@ from arm_reality.cassette import Exchange
 from arm_reality.scope import is_operation, kind, known
 
 LOCATION = "eastus"
-_GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+")
+_GROUP = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+", re.IGNORECASE)
 _ID = re.compile(
     r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/(/?[^/]+){3,5}", re.IGNORECASE
 )
@@ -68,9 +68,12 @@ class Presumed:
         """The resource groups that the recording works in."""
         bodies = [item.body for item in exchanges if isinstance(item.body, dict)]
         places = [body["location"] for body in bodies if isinstance(body.get("location"), str)]
-        own_work = {item.path.lower() for item in exchanges if item.method == "PUT"}
-        for path in sorted({_group(item.path) for item in exchanges if item.status < 400} - {""}):
-            if path not in own_work:
+        used = {_group(item.path) for item in exchanges if item.status != 404}
+        made = {
+            item.path.lower() for item in exchanges if (item.method, item.status) == ("PUT", 201)
+        }
+        for path in sorted({path.lower(): path for path in used if path}.values()):
+            if path.lower() not in made:
                 body = {"location": next(iter(places), LOCATION)}
                 self._call("PUT", f"{path}?api-version=2022-09-01", body)
 
@@ -114,7 +117,7 @@ class Presumed:
 
 
 def _group(path: str) -> str:
-    match = _GROUP.match(path.lower())
+    match = _GROUP.match(path)
     return match[0] if match else ""
 
 
