@@ -83,8 +83,12 @@ class ArmCloud:
             found: str = json.load(answer)["access_token"]
         return found
 
-    def client(self) -> Any:
-        """A ComputeManagementClient of the SDK, with its own retries and pollers."""
+    def client(self, **options: Any) -> Any:
+        """A ComputeManagementClient of the SDK, with its own pollers.
+
+        It retries as the SDK does; `retry_total=0` makes one attempt. Each of its calls needs
+        `enforce_https=False`.
+        """
         from azure.core.credentials import AccessToken
         from azure.mgmt.compute import ComputeManagementClient
 
@@ -102,6 +106,7 @@ class ArmCloud:
             self.subscription,
             base_url=self.endpoint,
             credential_scopes=["https://management.azure.com/.default"],
+            **options,
         )
         self._clients.append(client)
         return client
@@ -129,7 +134,11 @@ class ArmCloud:
         return found
 
     def fault(self, **fault: Any) -> None:
-        """Some of the next requests or operations go wrong: see `arm/world.py`, class Fault."""
+        """Some of the next requests or operations go wrong: see `arm/world.py`, class Fault.
+
+        cloud.fault(method="PUT", path="/virtualMachines/", drop=True, after=True)
+        cloud.fault(operation="start", code="AllocationFailed")
+        """
         self._ask("faults", fault)
 
     def advance(self, seconds: float) -> None:
@@ -151,9 +160,12 @@ class ArmCloud:
         self._token = ""
 
     def calls(self) -> list[dict[str, Any]]:
-        """What was asked since the start or the last reset, in that order."""
+        """What was asked since the start or the last reset, in that order.
+
+        Only what was answered; a status of 0 is a connection that a fault has cut.
+        """
         found: list[dict[str, Any]] = self._ask("calls")
-        return [call for call in found if call["status"]]
+        return [call for call in found if call["status"] is not None]
 
     def resources(self) -> list[str]:
         """The ids of all that exists."""

@@ -6,11 +6,11 @@ about, so that a thousand of them cost a list a look instead of a thousand polls
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from vmops import VM, Action, Operation, Pending, Progress, State, Succeeded
+from vmops import VM, Action, Operation, Pending, Progress, Ref, State, Succeeded
 from vmops_azure.client import Arm
 from vmops_azure.errors import read
 from vmops_azure.machines import FEW, Machines, provisioning_state
@@ -21,11 +21,6 @@ __all__ = ["Waiting"]
 _FINAL: Final = frozenset({"succeeded", "failed", "canceled"})
 _ASKED_AT_ONCE: Final = 30
 """Operations that one look asks about by themselves at most; others wait for the next one."""
-_AFTERWARDS: Final[Mapping[Action, State]] = {
-    Action.START: State.RUNNING,
-    Action.RESTART: State.RUNNING,
-    Action.STOP: State.STOPPED,
-}
 
 
 class Waiting:
@@ -118,20 +113,27 @@ class Waiting:
     def _done(self, operation: Operation) -> Succeeded:
         """An operation that succeeded; what it has left is known if its VM was seen before.
 
-        Addresses of VMs that vmops made stay; those of others may have changed, so they are read.
+        Addresses of VMs that vmops made stay; those of others may have changed by a start.
         """
-        info = {"restartConfirmed": True} if operation.action is Action.RESTART else {}
         if operation.action is Action.DEPROVISION:
             return Succeeded(vm=VM(operation.vm, State.ABSENT, id=operation.vm_id))
         known = self._machines.known(operation.vm_id)
+        if operation.action is Action.RESTART:
+            seen = known or next(iter(self._machines.describe([_ref(operation)])), None)
+            vm = seen and replace(seen, name=operation.vm, state=State.RUNNING, error=None)
+            return Succeeded({"restartConfirmed": True}, vm=vm)
         if operation.action is Action.PROVISION or known is None or known.tags is None:
             return Succeeded()
-        state = _AFTERWARDS[operation.action]
-        if state is State.RUNNING and "privateIp" not in known.info:
+        if operation.action is Action.START and "privateIp" not in known.info:
             return Succeeded()
+        state = State.RUNNING if operation.action is Action.START else State.STOPPED
         holds = state is State.STOPPED and operation.mode == "keep"
         vm = replace(known, name=operation.vm, state=state, holds_compute=holds, error=None)
-        return Succeeded(info, vm=vm)
+        return Succeeded(vm=vm)
+
+
+def _ref(operation: Operation) -> Ref:
+    return Ref(operation.vm, operation.vm_id)
 
 
 def _running(model: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ _MACHINES = "microsoft.compute/virtualmachines"
 _CPUS = re.compile(r"[A-Za-z]+_[A-Z]+(\d+)")
 _SIZE = re.compile(r"(Standard|Basic)_\w+(-\w+)?")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,62}\w|[A-Za-z0-9]")
+_DISK_NAME = "storageProfile.osDisk.name"
 # what a VM keeps all its life
 _FIXED = (
     "osProfile.computerName",
@@ -24,7 +25,7 @@ _FIXED = (
     "storageProfile.imageReference.offer",
     "storageProfile.imageReference.sku",
     "storageProfile.imageReference.id",
-    "storageProfile.osDisk.name",
+    _DISK_NAME,
     "storageProfile.osDisk.createOption",
     "availabilitySet.id",
     "priority",
@@ -61,6 +62,8 @@ def changed(request: Request, vm: Resource) -> None:
     for path in _FIXED:
         new, now = _at(request.body or {}, path), _at(vm.body, path)
         if new is not None and str(new).lower() != str(now).lower():
+            if path == _DISK_NAME and _at(request.body, "storageProfile.osDisk.managedDisk.id"):
+                continue  # another disk takes the system disk's place, which is allowed
             raise Refused(
                 409,
                 "PropertyChangeNotAllowed",

@@ -1,4 +1,4 @@
-"""What comes with a VM: its disks, interfaces and addresses, and what ARM says that nobody asked for."""
+"""What comes with a VM: disks, interfaces, addresses, and what ARM adds to what was asked."""
 
 from __future__ import annotations
 
@@ -140,6 +140,7 @@ def _remove_interface(card: Resource) -> None:
 
 
 def is_windows(properties: dict[str, Any]) -> bool:
+    """Whether its system is Windows."""
     image = properties.get("storageProfile", {}).get("imageReference") or {}
     publisher = str(image.get("publisher", "")).lower()
     return "windowsConfiguration" in (properties.get("osProfile") or {}) or "windows" in publisher
