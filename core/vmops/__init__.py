@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from vmops.facade import VMOps
     from vmops.machines import machine
     from vmops.operation import Action, Handle, Operation
-    from vmops.params import LocalOnly, Params, Secret, Settings, Tuning
+    from vmops.params import (
+        LocalOnly,
+        Params,
+        Secret,
+        Settings,
+        Tuning,
+        list_from_text,
+        pairs_from_text,
+    )
     from vmops.plugins import Event, hookimpl
     from vmops.result import Result
     from vmops.user_data import check_ssh_public_key, check_user_data, merged_user_data
@@ -57,7 +65,15 @@ _HOMES = {
     "facade": ("VMOps",),
     "machines": ("machine",),
     "operation": ("Action", "Handle", "Operation"),
-    "params": ("LocalOnly", "Params", "Secret", "Settings", "Tuning"),
+    "params": (
+        "LocalOnly",
+        "Params",
+        "Secret",
+        "Settings",
+        "Tuning",
+        "list_from_text",
+        "pairs_from_text",
+    ),
     "plugins": ("Event", "hookimpl"),
     "result": ("Result",),
     "user_data": ("check_ssh_public_key", "check_user_data", "merged_user_data"),
@@ -101,8 +117,10 @@ __all__ = [
     "check_ssh_public_key",
     "check_user_data",
     "hookimpl",
+    "list_from_text",
     "machine",
     "merged_user_data",
+    "pairs_from_text",
 ]
 
 

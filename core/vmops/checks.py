@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from vmops.backend import Fault
 
 __all__ = ["Check"]
 
@@ -27,3 +30,22 @@ class Check:
     detail: str = ""
     fix: str = ""
     needed: bool = True
+
+    @classmethod
+    def asked(
+        cls, name: str, ask: Callable[[], str], explain: Callable[[Exception], Fault | None]
+    ) -> Check:
+        """What the cloud's answer tells, or why there is none.
+
+        Args:
+            name: What is looked at.
+            ask: Asks the cloud; returns what was found.
+            explain: What an SDK's exception says, as `Backend.explain`.
+        """
+        try:
+            return cls(name, ok=True, detail=ask())
+        except Exception as exc:
+            fault = explain(exc)
+            if fault is None:
+                raise
+            return cls(name, ok=False, detail=fault.message, fix=fault.hint)

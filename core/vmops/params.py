@@ -18,7 +18,9 @@ __all__ = [
     "Settings",
     "Tuning",
     "as_text",
+    "list_from_text",
     "marked_fields",
+    "pairs_from_text",
     "secret_fields",
 ]
 
@@ -118,3 +120,27 @@ def secret_fields(model: type[BaseModel]) -> list[str]:
 def as_text(value: object) -> str:
     """A setting as it stands in a URL."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def list_from_text(value: object) -> object:
+    """A list given as text with commas, as a command line gives it; anything else as it is.
+
+    A `BeforeValidator` of pydantic: `Annotated[tuple[str, ...], BeforeValidator(list_from_text)]`.
+    """
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return value
+
+
+def pairs_from_text(value: object) -> object:
+    """Pairs given as `key=value,key=value`; anything else as it is. A `BeforeValidator`, too.
+
+    Raises:
+        ValueError: An item has no equals sign.
+    """
+    if not isinstance(value, str):
+        return value
+    items = [item.partition("=") for item in value.split(",") if item.strip()]
+    if any(not equals for _, equals, _ in items):
+        raise ValueError("it is not of the form key=value,key=value")
+    return {key.strip(): text.strip() for key, _, text in items}

@@ -24,19 +24,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vmops import VMOps
+
 # this folder goes: this file's own name is that of the SDK's package
 sys.path[0] = str(Path(__file__).parents[1] / "clouds")
-
-from arm_cloud import ArmCloud
-
-from vmops import VMOps
 
 VERBS = ("vm_provision", "vm_stop", "vm_start", "vm_restart", "vm_deprovision")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me"
 OPTIONS = {"enforce_https": False}
 
 
-def ours(cloud: ArmCloud, *, journal: bool = True, **config: Any) -> VMOps:
+def emulator(**settings: Any) -> Any:
+    """ARM, in a process of its own."""
+    from arm_cloud import ArmCloud
+
+    return ArmCloud(**settings)
+
+
+def ours(cloud: Any, *, journal: bool = True, **config: Any) -> VMOps:
     """VMOps over the emulator, with a journal of its own or none."""
     place = Path(tempfile.mkdtemp()) / "state" / "journal.db" if journal else None
     where = {
@@ -58,7 +63,7 @@ def our_life(ops: VMOps, name: str) -> None:
         assert status.is_succeeded(), (verb, result.error)
 
 
-def sdk_body(cloud: ArmCloud, name: str) -> dict[str, Any]:
+def sdk_body(cloud: Any, name: str) -> dict[str, Any]:
     """The request of a VM as the plugin makes it."""
     from vmops import VM, State, Target
     from vmops_azure import images, launch
@@ -71,7 +76,7 @@ def sdk_body(cloud: ArmCloud, name: str) -> dict[str, Any]:
     return launch.request(Target(VM(name, State.ABSENT), params))
 
 
-def sdk_life(cloud: ArmCloud, client: Any, name: str, interval: float) -> None:
+def sdk_life(cloud: Any, client: Any, name: str, interval: float) -> None:
     """The same life with the SDK's pollers."""
     vms = client.virtual_machines
     waits = {"polling_interval": interval, **OPTIONS}
@@ -87,13 +92,13 @@ def cpu_of(call: Callable[[], None]) -> float:
     return time.process_time() - began
 
 
-def network(cloud: ArmCloud) -> None:
+def network(cloud: Any) -> None:
     """Our network, made before anything is counted."""
     with ours(cloud, tick=0.01) as ops:
         our_life(ops, "first")
 
 
-def calls(cloud: ArmCloud) -> list[dict[str, Any]]:
+def calls(cloud: Any) -> list[dict[str, Any]]:
     """What the emulator was asked, tokens aside."""
     return [call for call in cloud.calls() if call["path"].startswith("/subscriptions/")]
 
@@ -104,7 +109,7 @@ def life() -> None:
     at_once(journal=False)
     speed = 10.0
     seconds = dict.fromkeys(("create", "start", "deallocate", "restart", "delete"), 20)
-    with ArmCloud(
+    with emulator(
         speed=speed, retry_after=1, **{k: v / speed for k, v in seconds.items()}
     ) as cloud:
         _environment(cloud)
@@ -128,7 +133,7 @@ def life() -> None:
 def at_once(*, journal: bool, rounds: int = 10) -> None:
     """Operations that take no time, beside the SDK in turn."""
     none = dict.fromkeys(("create", "start", "deallocate", "restart", "delete", "network"), 0)
-    with ArmCloud(**none) as cloud:
+    with emulator(**none) as cloud:
         _environment(cloud)
         network(cloud)
         client, raw, own = cloud.client(), [], []
@@ -157,7 +162,7 @@ LIMITED = {"rate_limits": 1.0, "create": 30, "jitter": 10, "page": 100, "latency
 
 def thousand(count: int = 1000) -> None:
     """Many VMs under the published limits."""
-    with ArmCloud(**LIMITED) as cloud:
+    with emulator(**LIMITED) as cloud:
         _environment(cloud)
         with ours(cloud) as ops:
             ops.list_vms()
@@ -179,7 +184,7 @@ def thousand(count: int = 1000) -> None:
 
 def sdk_many(count: int) -> None:
     """The same with the SDK's own pollers, a thread each, as they come."""
-    with ArmCloud(**LIMITED) as cloud:
+    with emulator(**LIMITED) as cloud:
         _environment(cloud)
         network(cloud)
         cloud.settings(retry_after=10)
@@ -232,7 +237,7 @@ def lag() -> None:
     fast = 10.0
     for seconds in (10, 37, 61):
         real = seconds / fast
-        with ArmCloud(create=real, deallocate=real, delete=real) as cloud:
+        with emulator(create=real, deallocate=real, delete=real) as cloud:
             _environment(cloud)
             network(cloud)
             with ours(cloud, tick=2 / fast) as ops:
@@ -260,7 +265,7 @@ def our_lags(ops: VMOps, real: float, name: str) -> list[float]:
     return found
 
 
-def _environment(cloud: ArmCloud) -> None:
+def _environment(cloud: Any) -> None:
     for name in ("AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"):
         os.environ.pop(name, None)
     os.environ.update(cloud.environment())

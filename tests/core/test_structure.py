@@ -18,10 +18,10 @@ CORE = ROOT / "core" / "vmops"
 
 # Each layer may import from itself and from those above it.
 LAYERS = [
-    {"protocol", "errors", "clock", "checks", "user_data"},
+    {"protocol", "errors", "clock", "user_data"},
     {"operation", "outcomes", "params", "vm", "result"},
     {"backend"},
-    {"binding", "semantics", "pace", "batching", "plugins", "schema"},
+    {"binding", "checks", "semantics", "pace", "batching", "plugins", "schema"},
     {"tracker"},
     {"records", "waits", "ssh", "sending"},
     {"journal", "sql_tables", "sqlite_file"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from vmops import Check
@@ -23,8 +23,8 @@ def checks(settings: AwsSettings) -> Iterator[Check]:
     yield Check("region", ok=True, detail=settings.region)
     clients = Clients(settings)
     try:
-        yield _asked("account", lambda: f"account {clients.identity()[0]}")
-        yield _asked("EC2", lambda: _described(clients))
+        yield Check.asked("account", lambda: f"account {clients.identity()[0]}", read)
+        yield Check.asked("EC2", lambda: _described(clients), read)
     finally:
         clients.close()
 
@@ -32,14 +32,3 @@ def checks(settings: AwsSettings) -> Iterator[Check]:
 def _described(clients: Clients) -> str:
     clients.call("describe_instances", MaxResults=_FEW)
     return f"answers at {clients.of('ec2').meta.endpoint_url}"
-
-
-def _asked(name: str, ask: Callable[[], str]) -> Check:
-    """What an answer tells, or why there is none."""
-    try:
-        return Check(name, ok=True, detail=ask())
-    except Exception as exc:
-        fault = read(exc)
-        if fault is None:
-            raise
-        return Check(name, ok=False, detail=fault.message, fix=fault.hint)

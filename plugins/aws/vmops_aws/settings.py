@@ -14,7 +14,9 @@ from vmops import (
     Settings,
     Tuning,
     check_ssh_public_key,
+    list_from_text,
     merged_user_data,
+    pairs_from_text,
 )
 
 __all__ = ["AwsParams", "AwsSettings"]
@@ -26,23 +28,6 @@ _MOST_TAGS: Final = 40
 """EC2 takes 50 tags a resource; vmops writes up to eight of them."""
 _TAG_KEY: Final = 128
 _TAG_VALUE: Final = 256
-
-
-def _from_text(value: object) -> object:
-    """A list given as text with commas, as a command line gives it."""
-    if isinstance(value, str):
-        return tuple(item.strip() for item in value.split(",") if item.strip())
-    return value
-
-
-def _tags_from_text(value: object) -> object:
-    """Tags given as `key=value,key=value`."""
-    if not isinstance(value, str):
-        return value
-    items = [item.partition("=") for item in value.split(",") if item.strip()]
-    if any(not equals for _, equals, _ in items):
-        raise ValueError("it is not of the form key=value,key=value")
-    return {key.strip(): text.strip() for key, _, text in items}
 
 
 def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
@@ -125,7 +110,7 @@ class AwsParams(Params):
         pattern=r"^subnet-[0-9a-f]{8,17}$",
         description="Subnet id; needed where there is no default VPC.",
     )
-    security_groups: Annotated[tuple[_GroupId, ...], BeforeValidator(_from_text)] = Field(
+    security_groups: Annotated[tuple[_GroupId, ...], BeforeValidator(list_from_text)] = Field(
         (), description="Ids of security groups; the VPC's default one by default."
     )
     ssh_public_key: Annotated[str, Secret, AfterValidator(check_ssh_public_key)] = Field(
@@ -141,7 +126,7 @@ class AwsParams(Params):
         None, description="Type of the root disk; the image's by default."
     )
     tags: Annotated[
-        dict[str, str], BeforeValidator(_tags_from_text), AfterValidator(_checked_tags)
+        dict[str, str], BeforeValidator(pairs_from_text), AfterValidator(_checked_tags)
     ] = Field(default_factory=dict, description="More tags for the VM, its disks and interfaces.")
     spot: bool = Field(default=False, description="Whether EC2 may take the VM away, for less.")
     spot_mode: Literal["one-time", "persistent"] = Field(

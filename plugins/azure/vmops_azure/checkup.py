@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 
 from vmops import Check
@@ -19,8 +19,8 @@ def checks(settings: AzureSettings) -> Iterator[Check]:
     yield Check("SDK", ok=True, detail=", ".join(f"{one} {version(one)}" for one in packages))
     arm = Arm(settings, lambda _: None)
     try:
-        yield _asked("subscription", lambda: _subscription(arm))
-        yield _asked("resource group", lambda: _group(arm, settings.resource_group))
+        yield Check.asked("subscription", lambda: _subscription(arm), read)
+        yield Check.asked("resource group", lambda: _group(arm, settings.resource_group), read)
     finally:
         arm.close()
 
@@ -35,14 +35,3 @@ def _group(arm: Arm, name: str) -> str:
         made = "vmops makes it with the first VM" if name == OWN_GROUP else "make it first"
         return f"{name}: does not exist yet; {made}"
     return name
-
-
-def _asked(name: str, ask: Callable[[], str]) -> Check:
-    """What an answer tells, or why there is none."""
-    try:
-        return Check(name, ok=True, detail=ask())
-    except Exception as exc:
-        fault = read(exc)
-        if fault is None:
-            raise
-        return Check(name, ok=False, detail=fault.message, fix=fault.hint)

@@ -12,7 +12,16 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from vmops import LocalOnly, Params, Secret, Settings, Tuning, check_ssh_public_key
+from vmops import (
+    LocalOnly,
+    Params,
+    Secret,
+    Settings,
+    Tuning,
+    check_ssh_public_key,
+    list_from_text,
+    pairs_from_text,
+)
 
 __all__ = ["OWN_GROUP", "AzureParams", "AzureSettings"]
 
@@ -38,23 +47,6 @@ def _lower(value: object) -> object:
 def _region(value: object) -> object:
     """A location as ARM's own names have it: `West US 2` is westus2."""
     return value.replace(" ", "").lower() if isinstance(value, str) else value
-
-
-def _items(value: object) -> object:
-    """A list given as text with commas, as a command line gives it."""
-    if isinstance(value, str):
-        return tuple(item.strip() for item in value.split(",") if item.strip())
-    return value
-
-
-def _tags_from_text(value: object) -> object:
-    """Tags given as `key=value,key=value`."""
-    if not isinstance(value, str):
-        return value
-    items = [item.partition("=") for item in value.split(",") if item.strip()]
-    if any(not equals for _, equals, _ in items):
-        raise ValueError("it is not of the form key=value,key=value")
-    return {key.strip(): text.strip() for key, _, text in items}
 
 
 def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
@@ -180,14 +172,14 @@ class AzureParams(Params):
         | None
     ) = Field(None, description="Type of the OS disk; Azure's choice for the size by default.")
     tags: Annotated[
-        dict[str, str], BeforeValidator(_tags_from_text), AfterValidator(_checked_tags)
+        dict[str, str], BeforeValidator(pairs_from_text), AfterValidator(_checked_tags)
     ] = Field(default_factory=dict, description="More tags for the VM and what belongs to it.")
     spot: bool = Field(default=False, description="Whether Azure may take the VM away, for less.")
     spot_eviction: Literal["deallocate", "delete"] = Field(
         "deallocate", description="What becomes of a spot VM that is taken away."
     )
     public_ip: bool = Field(default=False, description="Whether it gets a public address.")
-    identity: Annotated[tuple[str, ...], BeforeValidator(_items)] = Field(
+    identity: Annotated[tuple[str, ...], BeforeValidator(list_from_text)] = Field(
         (),
         description="Managed identities the guest acts as: `system`, or resource ids of"
         " user-assigned ones.",

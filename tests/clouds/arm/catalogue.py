@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from arm import checks
 from arm.disks import MACHINES
 from arm.errors import Refused
 from arm.kinds import Answer, page
@@ -43,6 +44,8 @@ def in_location(request: Request) -> Answer:
         place = request.names[0].lower()
         vms = [vm for vm in world.resources[MACHINES].values() if _is_in(vm, place)]
         return page(request, vms, lambda vm: vm.kind.in_list(vm, request))
+    if below == ["usages"]:
+        return 200, {"value": [_cores(request.names[0])]}, {}
     if below and below[0] == "publishers":
         return 200, _catalogue(request, below), {}
     raise Refused(404, "InvalidResourceType", f"The path '{request.path}' names nothing here.")
@@ -50,6 +53,17 @@ def in_location(request: Request) -> Answer:
 
 def _is_in(vm: Resource, place: str) -> bool:
     return str(vm.body.get("location", "")).replace(" ", "").lower() == place
+
+
+def _cores(location: str) -> dict[str, Any]:
+    """How much of the quota is used."""
+    limit = world.settings.cores
+    return {
+        "unit": "Count",
+        "currentValue": checks.cores(location),
+        "limit": 2**31 - 1 if limit is None else limit,
+        "name": {"value": "cores", "localizedValue": "Total Regional vCPUs"},
+    }
 
 
 def _size(name: str) -> dict[str, Any]:

@@ -103,20 +103,29 @@ def cpus(size: str) -> int:
     return int(found[1]) if found else 1
 
 
-def _check_quota(location: str, size: str) -> None:
-    used = sum(
+def cores(location: str) -> int:
+    """The vCPUs of a region's VMs; those that are deallocated count, too."""
+    place = plain(location)
+    return sum(
         cpus(vm.properties.get("hardwareProfile", {}).get("vmSize", ""))
         for vm in world.resources[_MACHINES].values()
-        if vm.body["location"] == plain(location)
+        if vm.body["location"] == place
     )
+
+
+def _check_quota(location: str, size: str) -> None:
     limit = world.settings.cores
-    if used + cpus(size) > limit:
+    if limit is None:
+        return
+    used, more = cores(location), cpus(size)
+    if used + more > limit:
         raise Refused(
             409,
             "OperationNotAllowed",
             "Operation could not be completed as it results in exceeding approved Total Regional"
-            f" Cores quota. Additional details - Location: {location}, Current Limit: {limit},"
-            f" Current Usage: {used}, Additional Required: {cpus(size)}.",
+            f" Cores quota. Additional details - Deployment Model: Resource Manager, Location:"
+            f" {location}, Current Limit: {limit}, Current Usage: {used}, Additional Required:"
+            f" {more}, (Minimum) New Limit Required: {used + more}.",
         )
 
 

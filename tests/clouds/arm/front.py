@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
-from arm import groups, locks, roles, tokens
+from arm import groups, locks, references, roles, tokens
 from arm.control import control
 from arm.errors import Refused
 from arm.kinds import Answer
@@ -109,6 +109,7 @@ def _check(request: Request) -> None:
     _check_version(request)
     _check_body(request)
     groups.need_subscription(request)
+    references.checked(request)
     roles.checked(request)
     locks.checked(request)
 

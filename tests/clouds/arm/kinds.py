@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from arm import regions
 from arm.errors import Refused, missing, no_group
 from arm.operations import Operation, begin, headers
 from arm.paths import Request
-from arm.world import Resource, world
+from arm.world import Resource, copied, world
 
 Answer = tuple[int, Any, dict[str, str]]
 KINDS: dict[str, Kind] = {}
@@ -60,7 +59,7 @@ class Kind:
         shown = {"name": resource.name, "id": resource.id, "type": self.type}
         if self.etags:
             shown["etag"] = f'W/"{resource.etag}"'
-        return {**shown, **copy.deepcopy(resource.body)}
+        return {**shown, **copied(resource.body)}
 
     def made(self, resource: Resource, error: dict[str, Any] | None) -> None:
         """A create or change has ended."""
@@ -111,8 +110,11 @@ class Kind:
             raise Refused(412, "PreconditionFailed", f"The resource {request.id} exists already.")
         if location := (request.body or {}).get("location"):
             regions.checked(location, self.type)
+        wanted = request.headers.get("if-match", "*")
+        if wanted != "*" and (old is None or wanted != f'W/"{old.etag}"'):
+            raise Refused(412, "PreconditionFailed", f"The resource {request.id} has changed.")
         self.check(request, old)
-        body = {k: v for k, v in copy.deepcopy(request.body or {}).items() if k not in _OWN}
+        body = {k: v for k, v in copied(request.body or {}).items() if k not in _OWN}
         if isinstance(body.get("location"), str):
             body["location"] = regions.plain(body["location"])
         resource = old or Resource(self, self.id_of(request), {}, world.now())
@@ -126,7 +128,8 @@ class Kind:
         """PATCH: tags and properties that are given."""
         resource = self.need(request)
         self.may_change(resource, request)
-        _merge(resource.body, {k: v for k, v in (request.body or {}).items() if k not in _OWN})
+        given = copied(request.body or {})
+        _merge(resource.body, {k: v for k, v in given.items() if k not in _OWN})
         return self._written(resource, request, self.patch)
 
     def _written(self, resource: Resource, request: Request, how: tuple[int, str, str]) -> Answer:
@@ -255,4 +258,4 @@ def _merge(old: dict[str, Any], new: dict[str, Any]) -> None:
         if isinstance(value, dict) and isinstance(old.get(name), dict) and name != "tags":
             _merge(old[name], value)
         else:
-            old[name] = copy.deepcopy(value)
+            old[name] = value

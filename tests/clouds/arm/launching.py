@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 from uuid import uuid4
 
 from arm.kinds import KINDS
 from arm.paths import Request
-from arm.world import Resource, world
+from arm.world import Resource, copied, world
 
 
 def equip(vm: Resource, request: Request) -> None:
@@ -67,7 +66,7 @@ def _disk(vm: Resource, request: Request, disk: dict[str, Any], label: str) -> N
 def _interface(vm: Resource, request: Request, asked: dict[str, Any]) -> dict[str, Any]:
     """An interface that stands in the VM's own request; ARM gives it a name of its own."""
     kind = KINDS["microsoft.network/networkinterfaces"]
-    wanted = copy.deepcopy(asked["properties"])
+    wanted = copied(asked["properties"])
     places = []
     for place in wanted["ipConfigurations"]:
         given = place["properties"]

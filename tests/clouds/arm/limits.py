@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from uuid import uuid4
 
 from arm.errors import Refused
 from arm.paths import Request
@@ -76,7 +77,9 @@ def limited(request: Request) -> dict[str, str]:
     name = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(request.method, "writes")
     size, refill = ARM[name]
     left = _take(("arm", name, request.headers.get("authorization", "")), size, refill)
-    found = {} if name == "reads" else {f"x-ms-ratelimit-remaining-subscription-{name}": left}
+    found = {f"x-ms-ratelimit-remaining-subscription-{name}": left}
+    if request.provider == "microsoft.network":
+        found["x-ms-arm-service-request-id"] = str(uuid4())
     if request.provider != "microsoft.compute" or not request.types:
         return found
     kind = _compute(request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +9,7 @@ from uuid import UUID, uuid4
 from arm import checks, launching, power
 from arm.errors import Refused
 from arm.kinds import Answer, Kind
-from arm.operations import Operation, begin
+from arm.operations import Operation, begin, stamp
 from arm.paths import Request
 from arm.power import conflict, no_room
 from arm.views import instance_view
@@ -58,6 +57,8 @@ class Machine(Kind):
         image = properties.get("storageProfile", {}).get("imageReference")
         if image is not None and "publisher" in image:
             image.setdefault("exactVersion", "1.0.0")
+        if request.since("2021-11-01"):
+            properties["timeCreated"] = stamp(resource.since)
         properties["vmId"] = resource.hidden.setdefault("vmId", str(uuid4()))
         resource.hidden.setdefault("power", "")
         resource.hidden["asked"] = dict(properties.get("storageProfile", {}).get("osDisk") or {})
@@ -148,7 +149,7 @@ class Machine(Kind):
         if verb == "instanceview":
             return 200, instance_view(resource), {}
         if verb == "vmsizes":
-            return 200, {"value": [copy.deepcopy(_SIZE)]}, {}
+            return 200, {"value": [_SIZE]}, {}
         return super().act(resource, request)
 
     def deleting(

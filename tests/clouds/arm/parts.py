@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 from uuid import uuid4
 
 from arm.errors import Refused
 from arm.kinds import KINDS, Kind
 from arm.paths import Request
-from arm.world import Resource, world
+from arm.world import Resource, copied, world
 
 
 class Holder(Kind):
@@ -17,6 +16,8 @@ class Holder(Kind):
 
     create = (201, "AN", "Updating")
     member = ""
+    keeps = False
+    """Whether a body that says nothing of its parts leaves them as they are."""
 
     @property
     def part(self) -> Kind:
@@ -27,19 +28,32 @@ class Holder(Kind):
         """Those of one resource."""
         return list(world.below(self.part.key, resource.id))
 
+    def check(self, request: Request, old: Resource | None) -> None:
+        """What a new body has no more must not be in use."""
+        properties = request.body.get("properties") or {}
+        for one in self._left_out(old, properties) if old is not None else ():
+            self.part.may_delete(one)
+
     def shape(self, resource: Resource, request: Request) -> None:
-        """A body says what parts there are from now on."""
+        """A body says what parts there are from now on; those that stay keep what they have."""
         resource.hidden.setdefault("guid", str(uuid4()))
-        for one in self.parts(resource):
+        for one in self._left_out(resource, resource.properties):
             world.remove(one)
-        for given in resource.properties.pop(self.member, []):
-            body = {"properties": copy.deepcopy(given.get("properties", {}))}
-            hidden = {"location": resource.hidden["location"]}
+        for given in resource.properties.pop(self.member, None) or []:
             id_ = f"{resource.id}/{self.member}/{given['name']}"
-            part = Resource(self.part, id_, body, world.now(), hidden)
+            hidden = {"location": resource.hidden["location"]}
+            old = world.find(self.part.key, id_)
+            part = old or Resource(self.part, id_, {}, world.now(), hidden)
+            part.body = {"properties": copied(given.get("properties") or {})}
             self.part.shape(part, request)
             part.state = "Updating"
             world.add(part)
+
+    def _left_out(self, resource: Resource, properties: dict[str, Any]) -> list[Resource]:
+        if self.keeps and self.member not in properties:
+            return []
+        named = {one["name"].lower() for one in properties.get(self.member) or []}
+        return [one for one in self.parts(resource) if one.name.lower() not in named]
 
     def made(self, resource: Resource, error: dict[str, Any] | None) -> None:
         """Its parts are made, too."""
@@ -55,6 +69,11 @@ class Holder(Kind):
             self.member: [self.part.view(one, request) for one in self.parts(resource)],
         }
         return shown
+
+    def may_delete(self, resource: Resource) -> None:
+        """Not while one of its parts is in use."""
+        for one in self.parts(resource):
+            self.part.may_delete(one)
 
     def gone(self, resource: Resource) -> None:
         """Its parts go with it."""

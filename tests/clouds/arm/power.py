@@ -68,10 +68,10 @@ def begun(vm: Resource, request: Request, verb: str) -> Answer:
     act, busy, state = ACTS[verb], vm.hidden.get("operation"), vm.hidden["power"]
     if vm.state == "Deleting":
         raise conflict(vm, "it is being deleted")
-    under_way = busy is not None and busy.status == "InProgress"
-    if under_way and not act.ends:
-        raise conflict(vm, f"it is busy with {busy.request.verb or busy.kind}")
-    if not under_way and state not in act.needs:
+    if busy is not None and busy.status == "InProgress":
+        if not act.ends:
+            raise conflict(vm, f"it is busy with {busy.request.verb or busy.kind}")
+    elif state not in act.needs:
         raise conflict(vm, f"it is {state or 'not running'}")
     preempt(vm)
     vm.state = "Updating"

@@ -6,10 +6,9 @@ what a program that holds such a role is refused, with the action that it lacks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any
 
+from arm import references
 from arm.errors import Refused
 from arm.kinds import KINDS
 from arm.paths import Request, key_of
@@ -34,7 +33,9 @@ def checked(request: Request) -> None:
             f" '{request.id}' or the scope is invalid. If access was recently granted, please"
             " refresh your credentials.",
         )
-    for linked in _linked(request.body) if request.method in {"PUT", "PATCH"} else ():
+    for _, linked in references.of(request):
+        if "/providers/microsoft.network/" not in linked.lower():
+            continue
         joining = f"{_proper(key_of(linked))}/join/action"
         if not _allowed(joining):
             raise Refused(
@@ -61,16 +62,3 @@ def _proper(key: str) -> str:
 
 def _allowed(asked: str) -> bool:
     return any(fnmatchcase(asked.lower(), one.lower()) for one in world.settings.actions)
-
-
-def _linked(body: Any) -> Iterator[str]:
-    """The ids of the network's resources that a body joins."""
-    if isinstance(body, list):
-        for item in body:
-            yield from _linked(item)
-    elif isinstance(body, dict):
-        id_ = body.get("id")
-        if isinstance(id_, str) and "/providers/microsoft.network/" in id_.lower():
-            yield id_
-        for item in body.values():
-            yield from _linked(item)
