@@ -134,6 +134,8 @@ class Fault:
         vm_ids: Of a call for many VMs, those that the provider names as the reason; the others are
             asked for again without them.
         hint: The next step for the caller, where it is known.
+        unsent: Whether the request certainly did not leave, as where no connection could be made:
+            then even a restart may be asked for again.
     """
 
     code: str
@@ -142,6 +144,7 @@ class Fault:
     retry_after: float | None = None
     vm_ids: frozenset[str] = frozenset()
     hint: str = ""
+    unsent: bool = False
 
 
 class Backend(ABC, Generic[S, P]):

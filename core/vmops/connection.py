@@ -250,6 +250,8 @@ class Connection:
                 retry_after=fault.retry_after,
             )
             translated.vm_ids = fault.vm_ids
+            if isinstance(translated, TransientError):
+                translated.unsent = fault.unsent
             return translated
         if isinstance(exc, (ConnectionError, TimeoutError)):
             return Unavailable(f"{self.backend.name}: no answer: {exc!r}")

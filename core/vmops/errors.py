@@ -197,6 +197,9 @@ class Preempted(CloudError):  # noqa: N818
 class TransientError(CloudError):
     """Worth repeating. After a verb the outcome is unknown: it may have been carried out."""
 
+    unsent: bool = False
+    """Whether the request certainly did not leave."""
+
 
 class Throttled(TransientError):  # noqa: N818
     """Too many requests; the call was not carried out."""

@@ -176,7 +176,7 @@ class Sender:
             except TransientError as exc:
                 if isinstance(exc, Throttled):
                     limiter.throttled(exc.retry_after)
-                elif action is Action.RESTART:
+                elif action is Action.RESTART and not exc.unsent:
                     raise  # a reboot that may have happened is never asked for twice
                 patience.pause(exc)
             else:

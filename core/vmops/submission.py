@@ -261,7 +261,7 @@ class Submitter:
         if isinstance(handle, NotFound) and verb is Action.DEPROVISION and job.last:
             return {}  # gone already, or still not visible: the wait tells which
         if isinstance(handle, TransientError):
-            if verb is Action.RESTART:
+            if verb is Action.RESTART and not handle.unsent:
                 return {}  # it may have happened: the wait looks for evidence
             handle.remains = handle.remains or f"VM {job.name!r} may have been changed"
             handle.hint = handle.hint or "repeat the call: it asks for the same thing again"

@@ -486,3 +486,29 @@ def test_a_handle_is_told_to_nobody() -> None:
     operation = Operation("memory", "a", Action.START, "1", 0.0, handle=handle)
     assert "signature" not in repr(operation)
     assert "signature" not in f"{operation} {[operation]}"
+
+
+def test_a_restart_that_certainly_did_not_leave_is_asked_for_again(
+    world: Any, journal: Path
+) -> None:
+    """Where no connection could be made nothing can have happened; elsewhere it may have."""
+    world.phases = 1
+    sent: list[bool] = []
+
+    def restart(backend: MemoryCloud, vm: Target[MemoryParams], token: str) -> Handle:
+        sent.append(len(sent) > 1)
+        if not sent[-1]:
+            raise MemoryError_("ConnectionLost")
+        return {}
+
+    def explain(backend: MemoryCloud, error: Exception) -> Fault | None:
+        return Fault("ConnectionLost", "no answer", unsent=unsent[0])
+
+    unsent = [True]
+    for unsent[0], times in ((True, 3), (False, 1)):
+        sent.clear()
+        extras: dict[str, Any] = {"restart": restart, "explain": explain}
+        with opened(world, journal, confirms_restart=False, **extras) as ops:
+            ops.wait_vm_operation(ops.vm_provision({"vmName": "a"})[1])
+            assert ops.vm_restart({"vmName": "a"})[0] is Status.PENDING
+        assert len(sent) == times

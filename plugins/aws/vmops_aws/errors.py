@@ -163,7 +163,9 @@ def read(error: Exception) -> Fault | None:
     }
     for code, types in kinds.items():
         if isinstance(error, types):
-            return Fault(code, f"aws: {_short(error)}", hint=_HINTS.get(code, ""))
+            unsent = isinstance(error, (boto.EndpointConnectionError, boto.ConnectTimeoutError))
+            hint = _HINTS.get(code, "")
+            return Fault(code, f"aws: {_short(error)}", hint=hint, unsent=unsent)
     return None
 
 

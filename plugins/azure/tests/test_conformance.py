@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vmops.testing import BackendConformance, CloudUnderTest
-from vmops_azure.errors import CODES, NotArmError, StaleTokenError
+from vmops_azure.errors import CODES, NotArmError, SignInError
 
 
 def _sample(code: str) -> Exception:
@@ -21,7 +21,7 @@ def _sample(code: str) -> Exception:
         "CredentialUnavailable": lambda: core.ClientAuthenticationError("no credentials"),
         "NotArm": lambda: NotArmError("no status"),
         "ParamValidation": lambda: core.SerializationError("no text"),
-        "StaleToken": lambda: StaleTokenError("refused"),
+        "SignInFailed": lambda: SignInError("nobody answers"),
     }
     return made.get(code, lambda: _refusal(code))()
 

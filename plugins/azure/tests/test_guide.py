@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -16,27 +15,11 @@ import pytest
 from vmops import Status, VMOps
 from vmops_azure.backend import AzureBackend
 from vmops_azure.images import ALIASES
-from vmops_azure.settings import AzureSettings
 
 PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "run-on-azure.md").read_text()
 BLOCK = re.compile(r'^```(\w+) title="(.*?)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
 BLOCKS: dict[str, str] = {name: text for _, name, text in BLOCK.findall(PAGE)}
 PROGRAMS = [name for name in BLOCKS if name.endswith(".py")]
-LINKED = {
-    "Microsoft.Compute/disks/delete",
-    "Microsoft.Compute/disks/read",
-    "Microsoft.Compute/disks/write",
-    "Microsoft.Network/networkInterfaces/delete",
-    "Microsoft.Network/networkInterfaces/join/action",
-    "Microsoft.Network/networkInterfaces/write",
-    "Microsoft.Network/publicIPAddresses/delete",
-    "Microsoft.Network/publicIPAddresses/join/action",
-    "Microsoft.Network/publicIPAddresses/write",
-    "Microsoft.Network/virtualNetworks/subnets/join/action",
-    "Microsoft.Network/networkSecurityGroups/join/action",
-}
-"""What no call needs: ARM checks it since a request makes or uses something else along with it."""
-VERBS = {"GET": "read", "PUT": "write", "DELETE": "delete"}
 
 Calls = list[dict[str, Any]]
 
@@ -138,65 +121,3 @@ def test_table_of_images() -> None:
         for alias in re.findall(r"`(.*?)`", row[0])
     }
     assert listed == {alias: set(cpus) for alias, cpus in ALIASES.items()}
-
-
-# -- the roles ------------------------------------------------------------------------------------
-
-
-def actions(name: str) -> set[str]:
-    """The actions of a role on the page."""
-    return set(json.loads(BLOCKS[name])["Actions"])
-
-
-def needed(call: dict[str, Any]) -> str:
-    """The action that ARM wants for a call."""
-    path, method = call["path"], call["method"]
-    if "/providers/Microsoft.Resources/tags/" in path:
-        return "Microsoft.Resources/tags/write"
-    if "/providers/" not in path:
-        kind = "subscriptions/resourceGroups" if "/resourceGroups/" in path else "subscriptions"
-        return f"Microsoft.Resources/{kind}/{VERBS[method]}"
-    provider, *rest = path.rpartition("/providers/")[2].split("/")
-    kinds = "/".join(rest[::2])
-    return f"{provider}/{kinds}/{'action' if method == 'POST' else VERBS[method]}"
-
-
-def do(ops: VMOps, verb: str, *wanted: dict[str, Any]) -> None:
-    """One verb for these VMs, waited for to its end."""
-    pending = []
-    for _, status, result in ops.run_many(verb, wanted):
-        assert status is Status.PENDING, result.error
-        pending.append(result)
-    assert [s for _, s, _ in ops.wait_many(pending)] == [Status.SUCCEEDED] * len(wanted)
-
-
-@pytest.fixture
-def calls(config: dict[str, Any], arm: Any, tmp_path: Path) -> Calls:
-    """All that vmops asked of ARM in a whole life."""
-    names = [{"vmName": f"web-{i}"} for i in range(25)]
-    one = names[0]
-    with VMOps({**config, "publicIp": True}, journal=tmp_path / "journal.db") as ops:
-        do(ops, "provision", *names)
-        do(ops, "stop", {**one, "stopMode": "keep"})
-        for verb in ("start", "restart", "stop"):
-            do(ops, verb, one)
-        assert ops.renew({**one, "ttl": 600})[0] is Status.SUCCEEDED
-        assert len(ops.list_vms()) == len(names)
-        do(ops, "deprovision", *names)
-        assert ops.vm_provision({"vmName": "late-1", "ttl": 60})[0] is Status.PENDING
-        ops.recover()
-        arm.advance(120)
-        assert [item.vm.name for item in ops.reap(yes=True)] == ["late-1"]
-    settings = AzureSettings(subscription=config["subscription"], endpoint_url=arm.endpoint)
-    assert all(check.ok for check in AzureBackend.doctor(settings))
-    return _made(arm)
-
-
-def test_the_roles_allow_what_is_called_and_nothing_else(calls: Calls) -> None:
-    """The actions are those that were asked for, and those that ARM wants beside them."""
-    asked = {needed(call) for call in calls}
-    network = actions("vmops-network-role.json")
-    alone = {needed(call) for call in calls if needed(call) not in network | LINKED}
-    assert asked | LINKED == actions("vmops-role.json") | network
-    assert alone <= actions("vmops-role.json")
-    assert {one for one in network if "virtualMachines" in one} == set()

@@ -18,6 +18,7 @@ NETWORK: Final = "2024-05-01"
 
 _FEW: Final = 5
 """Interfaces that are read one by one; of more, two lists cost fewer calls."""
+_REMEMBERED: Final = 20_000
 _PROVIDER: Final = "providers/Microsoft.Network"
 _INTERFACE: Final = re.compile(
     r"/subscriptions/[-0-9a-f]+/resourceGroups/[-\w.()]+"
@@ -42,16 +43,19 @@ class Addresses:
 
     def known(self, model: Mapping[str, Any]) -> Info:
         """The addresses of a VM that were read before; empty if none were."""
-        return self._known.get(_interface(model).lower(), {})
+        return self._known.get(_vm_id(model), {})
 
     def of(self, models: Sequence[Mapping[str, Any]]) -> dict[str, Info]:
         """The addresses of VMs by their ids; those of our own VMs are read once."""
         wanted = [m for m in models if _interface(m) and not (_ours(m) and self.known(m))]
         names = [_interface(model) for model in wanted]
         found = self._listed(names) if len(names) > _FEW else self._read(names)
-        self._known.update(found)
         keys = {_vm_id(model): _interface(model).lower() for model in wanted}
-        return {id_: found[key] for id_, key in keys.items() if key in found}
+        told = {id_: found[key] for id_, key in keys.items() if key in found}
+        self._known.update(told)
+        while len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return told
 
     def _read(self, names: list[str]) -> dict[str, Info]:
         expand = "ipConfigurations/publicIPAddress"

@@ -20,10 +20,10 @@ from vmops import (
     Tags,
     Target,
 )
-from vmops.errors import InvalidRequest
+from vmops.errors import InvalidRequest, NotFound
 from vmops_azure import images, labels, launch
 from vmops_azure.checkup import checks
-from vmops_azure.client import Arm
+from vmops_azure.client import FORCE, Arm
 from vmops_azure.errors import CODES, NotArmError, read
 from vmops_azure.machines import Machines
 from vmops_azure.network import Network
@@ -33,6 +33,14 @@ from vmops_azure.waiting import Waiting
 
 __all__ = ["AzureBackend"]
 
+_NO_NETWORK: Final = frozenset(
+    {
+        "InvalidResourceReference",
+        "LinkedInvalidPropertyId",
+        "ResourceGroupNotFound",
+        "ResourceNotFound",
+    }
+)
 _WRITES: Final = Limit(Bucket(200, 10))
 _LIMITS: Final = {
     "provision": _WRITES,
@@ -113,6 +121,8 @@ class AzureBackend(Backend[AzureSettings, AzureParams]):
             response = self._arm.verb("begin_create_or_update", vm.name, body, headers=only_new)
         except Exception as exc:
             fault = read(exc)
+            if fault is not None and fault.code in _NO_NETWORK:
+                self._network.forget()
             if fault is not None and fault.code == "PreconditionFailed":
                 for found in self._machines.describe([Ref(vm.name)]):
                     if found.tags is not None and found.tags.token == token:
@@ -132,7 +142,9 @@ class AzureBackend(Backend[AzureSettings, AzureParams]):
         """POST deallocate, which releases the compute; or powerOff, which keeps it."""
         if mode == "keep":
             return self._sent("begin_power_off", vm, **_if(vm.params.force, "skip_shutdown"))
-        return self._sent("begin_deallocate", vm, **_if(vm.params.force, "force_deallocate"))
+        if vm.params.force:
+            return self._sent("begin_deallocate", vm, force_deallocate=True, api_version=FORCE)
+        return self._sent("begin_deallocate", vm)
 
     def restart(self, vm: Target[AzureParams], token: str) -> Handle:  # noqa: ARG002
         """POST restart."""
@@ -140,6 +152,8 @@ class AzureBackend(Backend[AzureSettings, AzureParams]):
 
     def deprovision(self, vm: Target[AzureParams], token: str) -> Handle:  # noqa: ARG002
         """DELETE the VM; what was made with it goes with it."""
+        if not self._machines.has_its_name(vm.vm):
+            raise NotFound(f"azure: VM {vm.name!r} is gone, or another one has its name by now")
         return self._sent("begin_delete", vm, **_if(vm.params.force, "force_deletion"))
 
     def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:

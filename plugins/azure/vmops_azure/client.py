@@ -15,18 +15,20 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from vmops_azure.errors import NotArmError, StaleTokenError
+from vmops_azure.errors import NotArmError, SignInError
 from vmops_azure.pipeline import endpoint, made
 from vmops_azure.settings import AzureSettings
 
-__all__ = ["COMPUTE", "Arm"]
+__all__ = ["COMPUTE", "FORCE", "Arm"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-COMPUTE: Final = "2025-11-01"
-"""The api-version of Microsoft.Compute, for the SDK's verbs and our reads alike: the first one that
-can deallocate by force."""
+COMPUTE: Final = "2024-11-01"
+"""The api-version of Microsoft.Compute, for the SDK's verbs and our reads alike: the first one in
+which an inline network interface can carry tags."""
+FORCE: Final = "2025-11-01"
+"""The first api-version that can deallocate by force; sovereign clouds get new ones later."""
 
 _CONNECT_TIMEOUT: Final = 5.0
 _READ_TIMEOUT: Final = 20.0
@@ -59,6 +61,7 @@ class Arm:
         self._lock = threading.Lock()
         self._login: _Login | None = None
         self._past: list[_Login] = []
+        self._worked = False
         self.endpoint = endpoint(settings)
         self.subscription = f"/subscriptions/{settings.subscription}"
         self.group = f"{self.subscription}/resourceGroups/{settings.resource_group}"
@@ -75,11 +78,19 @@ class Arm:
         def call(client: Any) -> Any:  # noqa: ANN401
             begin = getattr(client.virtual_machines, name)
             group = self._settings.resource_group
-            options = {**self._options(), "api_version": COMPUTE, **kwargs}
+            answered: list[Any] = []
+            options = {
+                **self._options(),
+                "api_version": COMPUTE,
+                "raw_response_hook": answered.append,
+                **kwargs,
+            }
             try:
                 begun = begin(group, *args, polling=False, cls=_first, **options)
                 return begun.result().http_response
-            except (AttributeError, TypeError, ValueError) as exc:  # what is no VM's JSON
+            except (AttributeError, TypeError, ValueError) as exc:
+                if not answered:
+                    raise
                 raise NotArmError(f"{name}: the answer cannot be read: {exc}") from exc
 
         response = self._guarded(call)
@@ -218,29 +229,36 @@ class Arm:
         }
 
     def _guarded(self, call: Callable[[Any], T]) -> T:
-        """One call; if its token is refused although it worked before, the next has a new one."""
+        """One call. One whose token is refused was not carried out: it leaves with a new one.
+
+        Raises:
+            SignInError: There is no new token, although there was one before.
+        """
         from azure.core.exceptions import ClientAuthenticationError
 
-        login = self._connected()
-        try:
-            answer = call(login.client)
-        except ClientAuthenticationError as exc:
-            if exc.response is None or not login.worked:
-                raise
-            raise self._stale(login) from exc
-        if getattr(answer, "status_code", 0) != _UNAUTHORIZED:
-            login.worked = True
-        elif login.worked:
-            raise self._stale(login)
-        return answer
+        while True:
+            login = self._connected()
+            try:
+                answer = call(login.client)
+            except ClientAuthenticationError as exc:
+                if exc.response is None and self._worked:  # azure-identity's, if nobody answers it
+                    raise SignInError(f"no new access token: {exc.message}") from exc
+                if not login.worked:
+                    raise
+            else:
+                accepted = getattr(answer, "status_code", 0) != _UNAUTHORIZED
+                if accepted:
+                    self._worked = login.worked = True
+                if accepted or not login.worked:
+                    return answer
+            self._sign_in_anew(login)
 
-    def _stale(self, refused: _Login) -> StaleTokenError:
-        """Sign in anew, unless another thread has done so; a token that is refused next is bad."""
+    def _sign_in_anew(self, refused: _Login) -> None:
+        """Let the next request make a new client, unless another thread has done so."""
         with self._lock:
             if self._login is refused:
                 self._past.append(refused)  # others may be in the middle of a request
                 self._login = None
-        return StaleTokenError("the access token is refused; a new one is asked for")
 
     def _connected(self) -> _Login:
         login = self._login

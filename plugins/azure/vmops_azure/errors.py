@@ -6,6 +6,7 @@ exists, a quota, or a size that is sold out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -24,10 +25,19 @@ from vmops.errors import (
     Unavailable,
 )
 
-__all__ = ["CODES", "NotArmError", "StaleTokenError", "caused", "read", "seconds"]
+__all__ = [
+    "CODES",
+    "NotArmError",
+    "SignInError",
+    "caused",
+    "read",
+    "seconds",
+]
 
 _LONGEST: Final = 500
-_UNAUTHORIZED: Final = 401
+_QUERY: Final = re.compile(r"(?<=\S)\?[^\s\"'<>)]{8,}")
+_TIMEOUT: Final = 408
+_PRECONDITION: Final = 412
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _QUOTA_CODES: Final = frozenset({"OperationNotAllowed", "ResourceQuotaExceeded", "QuotaExceeded"})
@@ -36,7 +46,6 @@ _HINTS: Final = {
     "AuthorizationFailed": "the role that vmops needs is in its how-to guide on Azure",
     "CredentialUnavailable": "`az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and"
     " AZURE_CLIENT_SECRET",
-    "InvalidTemplateDeployment": "the message names the part that is wrong",
     "MarketplacePurchaseEligibilityFailed": "accept the image's terms: az vm image terms accept",
     "MissingSubscriptionRegistration": "az provider register --namespace Microsoft.Compute (and"
     " Microsoft.Network)",
@@ -54,8 +63,8 @@ class NotArmError(Exception):
     """An answer that is no answer of ARM: HTML from a proxy, an empty body, what is cut short."""
 
 
-class StaleTokenError(Exception):
-    """A token that worked before is refused now; the next request carries a new one."""
+class SignInError(Exception):
+    """There is no new token at the moment, although there was one before."""
 
 
 CODES: Final[Mapping[str, type[CloudError]]] = {
@@ -131,10 +140,11 @@ CODES: Final[Mapping[str, type[CloudError]]] = {
     "GatewayTimeout": Unavailable,
     "InternalServerError": Unavailable,
     "NotArm": Unavailable,
+    "ReferencedResourceNotProvisioned": Unavailable,
     "RetryableError": Unavailable,
     "ServerTimeout": Unavailable,
     "ServiceUnavailable": Unavailable,
-    "StaleToken": Unavailable,
+    "SignInFailed": Unavailable,
 }
 """ARM's code, or ours where azure-core raises without one -> our error."""
 
@@ -149,14 +159,16 @@ def read(error: Exception) -> Fault | None:
         return _refusal(error)
     kinds: dict[str, tuple[type[Exception], ...]] = {
         "NotArm": (NotArmError, core.DecodeError, core.IncompleteReadError),
-        "StaleToken": (StaleTokenError,),
+        "SignInFailed": (SignInError,),
         "CredentialUnavailable": (core.ClientAuthenticationError,),  # azure-identity's own
         "ConnectionLost": (core.ServiceRequestError, core.ServiceResponseError),
         "ParamValidation": (core.SerializationError,),
     }
     for code, types in kinds.items():
         if isinstance(error, types):
-            return Fault(code, f"azure: {_short(error)}", hint=_HINTS.get(code, ""))
+            unsent = isinstance(error, (SignInError, core.ServiceRequestError))
+            hint = _HINTS.get(code, "")
+            return Fault(code, f"azure: {_short(error)}", hint=hint, unsent=unsent)
     return None
 
 
@@ -192,8 +204,10 @@ def _refusal(error: Any) -> Fault:  # noqa: ANN401  (an HttpResponseError, impor
     code, message = str(told.get("code") or ""), str(told.get("message") or "")
     if status == _TOO_MANY:
         code = "TooManyRequests"  # whatever the provider calls it
-    elif status >= _SERVER_ERROR and code not in CODES:
-        code = str(status)
+    elif status == _PRECONDITION:
+        code = "PreconditionFailed"
+    elif (status >= _SERVER_ERROR or status == _TIMEOUT) and code not in CODES:
+        code = str(status) if str(status) in CODES else "ServiceUnavailable"
     else:
         code = _class_of(code or _NAMELESS.get(status, str(status)), message)
     return Fault(
@@ -210,7 +224,6 @@ _NAMELESS: Final = {
     403: "AuthorizationFailed",
     404: "NotFound",
     409: "Conflict",
-    412: "PreconditionFailed",
 }
 
 
@@ -238,5 +251,6 @@ def _time(date: str | None) -> float:
 
 
 def _short(text: object) -> str:
-    plain = str(text)
+    """What was said, without the queries of URLs in it: an operation's is signed."""
+    plain = _QUERY.sub("?...", str(text))
     return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from vmops import VM, Tags
+from vmops.errors import NotFound
 from vmops_azure.addresses import NETWORK
 from vmops_azure.client import COMPUTE, Arm
 from vmops_azure.errors import NotArmError
+from vmops_azure.machines import unique_id
 
 __all__ = ["rewrite"]
 
@@ -21,6 +23,8 @@ def rewrite(arm: Arm, vm: VM, tags: Tags) -> None:
     model = arm.find(f"{place}?api-version={COMPUTE}") if place else None
     if model is None:  # without it, what belongs to it is unknown
         raise NotArmError(f"VM {vm.name!r} is not shown at the moment")
+    if unique_id(model) != vm.id:
+        raise NotFound(f"azure: VM {vm.name!r} is gone; another one has its name")
     merge = {"operation": "Merge", "properties": {"tags": tags.to_dict()}}
     for resource in (place, *_belongings(arm, model)):
         arm.send("PATCH", f"{resource}/{_TAGS}", merge)

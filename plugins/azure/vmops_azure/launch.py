@@ -61,7 +61,8 @@ def _disk(params: AzureParams) -> dict[str, Any]:
 
 def is_windows(image: str) -> bool:
     """Whether a URN is one of Windows."""
-    return "windows" in image.lower() and not image.startswith("/")
+    urn = image.lower()
+    return not urn.startswith("/") and ("windows" in urn or "-ws20" in urn)
 
 
 def _guest(name: str, params: AzureParams) -> dict[str, Any]:
@@ -77,14 +78,12 @@ def _guest(name: str, params: AzureParams) -> dict[str, Any]:
     if params.guest_data:
         data = params.guest_data.encode(errors="surrogatepass")
         guest["customData"] = base64.b64encode(data).decode()
-    if not windows:
-        guest["linuxConfiguration"] = _login(params, with_key=not password or params.ssh_public_key)
+    if not windows and (params.ssh_public_key or not password):
+        guest["linuxConfiguration"] = _keys(params)
     return guest
 
 
-def _login(params: AzureParams, *, with_key: object) -> dict[str, Any]:
-    if not with_key:
-        return {"disablePasswordAuthentication": False}
+def _keys(params: AzureParams) -> dict[str, Any]:
     path = f"/home/{params.admin_username}/.ssh/authorized_keys"
     key = params.ssh_public_key or _key_of_nobody()
     return {

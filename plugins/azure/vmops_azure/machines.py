@@ -8,6 +8,7 @@ unique id is the VM's id here, and a resource id of a VM that was made elsewhere
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -18,12 +19,14 @@ from vmops_azure.addresses import Addresses
 from vmops_azure.client import COMPUTE, Arm
 from vmops_azure.errors import NotArmError, caused
 
-__all__ = ["FEW", "Machines", "provisioning_state"]
+__all__ = ["FEW", "Machines", "provisioning_state", "unique_id"]
 
 FEW: Final = 20
 """VMs that are read one by one; of more, lists cost fewer calls."""
 
 _REMEMBERED: Final = 20_000
+_MOMENT: Final = 2.0
+"""Seconds."""
 _PROVIDER: Final = "providers/Microsoft.Compute/virtualMachines"
 _RESOURCE: Final = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
@@ -55,6 +58,7 @@ class Machines:
         self._addresses = Addresses(arm)
         self._names: dict[str, str] = {}  # id -> name in its resource group
         self._seen: dict[str, VM] = {}
+        self._sighted: dict[str, float] = {}
 
     def known(self, id_: str) -> VM | None:
         """A VM as it was seen last, if this connection has seen it."""
@@ -63,6 +67,20 @@ class Machines:
     def name_of(self, vm: VM) -> str:
         """The name in the resource group of a VM that was described."""
         return self._names.get(vm.id) or vm.name
+
+    def sighted(self, id_: str) -> None:
+        """A VM has its name at this moment."""
+        self._sighted[id_] = time.monotonic()
+
+    def has_its_name(self, vm: VM) -> bool:
+        """Whether a VM, and no other one, has its name now: ARM deletes by the name alone.
+
+        What was seen a moment ago is believed; a rate limit or a repetition may have come between.
+        """
+        if time.monotonic() - self._sighted.get(vm.id, 0.0) < _MOMENT:
+            return True
+        model = self._get(self.name_of(vm))
+        return model is not None and (unique_id(model) == vm.id or not _UNIQUE.fullmatch(vm.id))
 
     def made(self, id_: str, name: str) -> None:
         """Remember the name of a new VM."""
@@ -73,6 +91,7 @@ class Machines:
         asked = [(ref, name) for ref in refs if (name := self._name(ref)) is not None]
         if len(asked) > FEW or not all(name for _, name in asked):
             wanted = self._wanted_of_all(asked)
+            wanted += self._missed(asked, wanted)
         else:
             names = list(dict.fromkeys(name for _, name in asked))
             wanted = [one for one in self._arm.each(self._get, names) if one is not None]
@@ -82,6 +101,14 @@ class Machines:
         pairs = [(ref, by_name.get(n.lower()) if n else by_id.get(ref.id)) for ref, n in asked]
         told = [self._asked(ref, seen) or self._gone(ref, seen) for ref, seen in pairs]
         return [vm for vm in told if vm is not None]
+
+    def _missed(
+        self, asked: Sequence[tuple[Ref, str]], found: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Those that were seen before and that a list does not show: asked for by name."""
+        listed = {model["name"].lower() for model in found}
+        names = [n for ref, n in asked if ref.id in self._seen and n and n.lower() not in listed]
+        return [model for model in self._arm.each(self._get, names) if model is not None]
 
     def _gone(self, ref: Ref, successor: VM | None) -> VM | None:
         """A VM that is known to be gone: it was shown before, or another one has its name now.
@@ -98,7 +125,7 @@ class Machines:
         """The models that are meant, of all in the resource group; a unique id names one, too."""
         names = {name.lower() for _, name in asked if name}
         ids = {ref.id for ref, name in asked if not name}
-        found = [m for m in self.listed() if m["name"].lower() in names or _unique(m) in ids]
+        found = [m for m in self.listed() if m["name"].lower() in names or unique_id(m) in ids]
         self._add_power(found)
         return found
 
@@ -126,8 +153,9 @@ class Machines:
             place = self._addresses.known(model) if vm.state is not State.ABSENT else {}
             full = replace(vm, info={**vm.info, **addresses.get(vm.id, place)})
             self._names[full.id], self._seen[full.id] = model["name"], full
+            self.sighted(full.id)
             told.append((model["name"], full))
-        for known in (self._seen, self._names):
+        for known in (self._seen, self._names, self._sighted):
             while len(known) > _REMEMBERED:
                 del known[next(iter(known))]
         return told
@@ -156,8 +184,10 @@ class Machines:
         listed = f"{self._arm.subscription}/{_PROVIDER}?statusOnly=true&api-version={COMPUTE}"
         views = {one["id"].lower(): one["properties"] for one in self._arm.pages(listed)}
         for model in raw:
-            properties = views.get(model["id"].lower(), {})
-            model["properties"]["instanceView"] = properties.get("instanceView", {})
+            if view := views.get(model["id"].lower(), {}).get("instanceView"):
+                model["properties"]["instanceView"] = view
+            elif whole := self._get(model["name"]):  # what one list has, the other may lack yet
+                model.update(whole)
 
     @staticmethod
     def _asked(ref: Ref, vm: VM | None) -> VM | None:
@@ -176,7 +206,8 @@ def provisioning_state(model: Mapping[str, Any]) -> str:
     return str(model.get("properties", {}).get("provisioningState", "")).lower()
 
 
-def _unique(model: Mapping[str, Any]) -> str:
+def unique_id(model: Mapping[str, Any]) -> str:
+    """A VM's `vmId`, which no other VM ever has."""
     return str(model.get("properties", {}).get("vmId", "")).lower()
 
 
@@ -193,12 +224,12 @@ def _vm(model: Mapping[str, Any]) -> VM:
     codes = [str(one.get("code", "")).lower() for one in statuses]
     power = next((c.partition("/")[2] for c in codes if c.startswith("powerstate/")), "")
     state = _state(provisioning_state(model), power, codes)
-    if not _unique(model):
+    if not unique_id(model):
         raise NotArmError(f"VM {name!r} has no vmId")
     return VM(
         name,
         state,
-        id=_unique(model),
+        id=unique_id(model),
         holds_compute=state is State.STOPPED and power in _HOLDING,
         tags=owner,
         info=_info(model),
@@ -216,7 +247,7 @@ def _state(provisioning: str, power: str, codes: Sequence[str]) -> State:
         return State.FAILED
     if power in _POWER:
         return _POWER[power]
-    return State.STARTING  # nothing tells of its power yet
+    return State.FAILED if provisioning == "canceled" else State.STARTING  # nothing tells yet
 
 
 def _error(

@@ -67,6 +67,10 @@ class Network:
                 self._ready[location] = self._made(location)
             return self._ready[location]
 
+    def forget(self) -> None:
+        """Look again before the next create: something has been deleted in the meantime."""
+        self._ready.clear()
+
     def named(self, subnet: str) -> str:
         """The resource id of a subnet that is named by its id or as NETWORK/SUBNET."""
         if subnet.startswith("/"):

@@ -89,7 +89,8 @@ class Operations:
     def early_by(operation: Operation, now: float) -> float:
         """Seconds until ARM wants to be asked about an operation, as it said when accepting it."""
         after = operation.handle.get(_AFTER, "")
-        return operation.at + int(after) - now if after.isdigit() else 0.0
+        digits = after.isascii() and after.isdigit()
+        return operation.at + int(after) - now if digits else 0.0
 
     def poll(self, operation: Operation, now: float, timeout: float) -> Progress | object | None:
         """How an operation stands; DONE if it has succeeded, None if its VM must tell.

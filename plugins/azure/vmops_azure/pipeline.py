@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from vmops_azure.errors import seconds
 from vmops_azure.settings import AzureSettings
 
 __all__ = ["endpoint", "made"]
+
+T = TypeVar("T")
 
 _CONNECTIONS: Final = 32
 _ENDPOINTS: Final = {
@@ -49,7 +51,8 @@ def made(settings: AzureSettings) -> Any:  # noqa: ANN401  (the SDK is imported 
             policies.ProxyPolicy(),
             policies.ContentDecodePolicy(),
             ARMChallengeAuthenticationPolicy(credential, *scopes),
-            policies.CustomHookPolicy(raw_response_hook=_whole_retry_after),
+            policies.CustomHookPolicy(),
+            _whole_retry_after(),
         ],
     )
 
@@ -80,14 +83,27 @@ def _session() -> Any:  # noqa: ANN401
     from requests.adapters import HTTPAdapter
 
     session = Session()
+    session.auth = _as_it_is  # else a ~/.netrc would take the place of the bearer token
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))
     return session
 
 
-def _whole_retry_after(response: Any) -> None:  # noqa: ANN401
-    """The SDK reads this header as an int, and would raise although the request was accepted."""
-    headers = response.http_response.headers
-    after = headers.get("Retry-After")
-    if after is not None and not after.isdigit():
-        headers["Retry-After"] = str(ceil(seconds(after, time.time()) or 0.0))
+def _as_it_is(request: T) -> T:
+    return request
+
+
+def _whole_retry_after() -> Any:  # noqa: ANN401
+    """A policy: the SDK reads this header as an int, after the request was accepted."""
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class WholeRetryAfter(SansIOHTTPPolicy[Any, Any]):
+        """Rounds up what is no whole number of seconds."""
+
+        def on_response(self, request: Any, response: Any) -> None:  # noqa: ANN401, ARG002
+            headers = response.http_response.headers
+            after = headers.get("Retry-After")
+            if after is not None and not after.isdigit():
+                headers["Retry-After"] = str(ceil(seconds(after, time.time()) or 0.0))
+
+    return WholeRetryAfter()

@@ -69,7 +69,8 @@ def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
 def _checked_endpoint(url: str) -> str:
     """Bearer tokens go to no place that others can listen at."""
     parts = urlsplit(url)
-    if parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:
+    path = parts.path.rstrip("/")
+    if path or parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:
         raise ValueError("give a URL of the form https://HOST[:PORT]")
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
         raise ValueError("it must be https; http is for this machine's own loopback address only")

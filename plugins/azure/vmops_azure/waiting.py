@@ -6,6 +6,7 @@ about, so that a thousand of them cost a list a look instead of a thousand polls
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -53,6 +54,7 @@ class Waiting:
         if len(due) > FEW:
             found |= self._seen_in_list(due)
             due = [one for one in due if one.id not in found]
+            random.shuffle(due)  # none waits for ever behind others
             found |= {one.id: Pending() for one in due[_ASKED_AT_ONCE:]}
             due = due[:_ASKED_AT_ONCE]
         return found | self._asked(due, now, timeout)
@@ -103,7 +105,8 @@ class Waiting:
         found: dict[str, Progress] = {}
         for operation, answer in zip(operations, answers, strict=True):
             if isinstance(answer, Exception):
-                found[operation.id] = Pending()
+                fault = read(answer)
+                found[operation.id] = Pending(fault.retry_after if fault else None)
             elif answer is not None:
                 found[operation.id] = answer
             if not isinstance(found.get(operation.id), Pending):
@@ -118,6 +121,7 @@ class Waiting:
         if operation.action is Action.DEPROVISION:
             return Succeeded(vm=VM(operation.vm, State.ABSENT, id=operation.vm_id))
         known = self._machines.known(operation.vm_id)
+        self._machines.sighted(operation.vm_id)
         if operation.action is Action.RESTART:
             seen = known or next(iter(self._machines.describe([_ref(operation)])), None)
             vm = seen and replace(seen, name=operation.vm, state=State.RUNNING, error=None)

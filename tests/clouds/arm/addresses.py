@@ -10,6 +10,7 @@ from arm.world import Resource, world
 
 SUBNET = "microsoft.network/virtualnetworks/subnets"
 INTERFACE = "microsoft.network/networkinterfaces"
+ADDRESS = "microsoft.network/publicipaddresses"
 _RESERVED = 4
 """Addresses at the start of a subnet that Azure keeps for itself, the network's own included."""
 

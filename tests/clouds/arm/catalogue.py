@@ -12,6 +12,7 @@ from arm.paths import Request
 from arm.world import Resource, world
 
 _SIZES = {"Standard_B1s": (1, 1), "Standard_D2s_v5": (2, 8), "Standard_D2_v2": (2, 7)}
+_UPGRADES = {"automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": False}}
 
 
 def skus(request: Request) -> Answer:
@@ -79,26 +80,9 @@ def _size(name: str) -> dict[str, Any]:
 
 
 def _catalogue(request: Request, below: list[str]) -> Any:
-    location = request.names[0]
+    """One version of an image, or a list of what publishers have."""
     if not request.verb and below[-1] == "versions":
-        return {
-            "location": location,
-            "name": request.names[-1],
-            "id": request.path,
-            "properties": {
-                "hyperVGeneration": "V1",
-                **({"architecture": "x64"} if request.since("2021-07-01") else {}),
-                "replicaType": "Managed",
-                "disallowed": {"vmDiskType": "None"},
-                "osDiskImage": {
-                    "operatingSystem": "Linux",
-                    "sizeInGb": 31,
-                    "sizeInBytes": 31 << 30,
-                },
-                "dataDiskImages": [],
-                "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": False},
-            },
-        }
+        return _version(request)
     names = {
         "publishers": "Canonical",
         "offers": "ubuntu-24_04-lts",
@@ -107,9 +91,24 @@ def _catalogue(request: Request, below: list[str]) -> Any:
         "types": "CustomScript",
     }
     name = names.get(below[-1], "x")
-    item = {"location": location, "name": name, "id": f"{request.path}/{name}"}
-    if below[-1] == "skus":
-        item["properties"] = {
-            "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": False}
-        }
-    return [item]
+    item = {"location": request.names[0], "name": name, "id": f"{request.path}/{name}"}
+    more = {"properties": dict(_UPGRADES)} if below[-1] == "skus" else {}
+    return [{**item, **more}]
+
+
+def _version(request: Request) -> dict[str, Any]:
+    system = {"operatingSystem": "Linux", "sizeInGb": 31, "sizeInBytes": 31 << 30}
+    return {
+        "location": request.names[0],
+        "name": request.names[-1],
+        "id": request.path,
+        "properties": {
+            "hyperVGeneration": "V1",
+            **({"architecture": "x64"} if request.since("2021-07-01") else {}),
+            "replicaType": "Managed",
+            "disallowed": {"vmDiskType": "None"},
+            "osDiskImage": system,
+            "dataDiskImages": [],
+            **_UPGRADES,
+        },
+    }

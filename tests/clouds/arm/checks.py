@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from arm.addresses import need_subnet, no_reference
+from arm.addresses import INTERFACE, need_subnet, no_reference
 from arm.errors import Refused
 from arm.paths import Request
 from arm.regions import plain
@@ -53,6 +53,7 @@ def created(request: Request, old: Resource | None) -> None:
             f"The resource '{old.name}' already exists in location '{old.body['location']}'. A"
             f" resource with the same name cannot be created in location '{body['location']}'.",
         )
+    _check_disks(properties.get("storageProfile", {}), request)
     _check_network(properties.get("networkProfile", {}), request)
 
 
@@ -145,10 +146,32 @@ def _check_new(properties: dict[str, Any]) -> None:
         raise _invalid("computerName", "The computer name is too long.")
 
 
+def _check_disks(storage: dict[str, Any], request: Request) -> None:
+    for one in (storage.get("osDisk") or {}, *(storage.get("dataDisks") or [])):
+        id_ = (one.get("managedDisk") or {}).get("id", "")
+        disk = world.find("microsoft.compute/disks", id_)
+        owner = disk.body.get("managedBy") if disk is not None else None
+        if owner and owner.lower() != request.id.lower():
+            raise Refused(
+                409,
+                "ConflictingUserInput",
+                f"Disk '{id_}' cannot be attached as the disk is already owned by VM '{owner}'.",
+                target="dataDisk",
+            )
+
+
 def _check_network(network: dict[str, Any], request: Request) -> None:
     for one in network.get("networkInterfaces", []):
-        if world.find("microsoft.network/networkinterfaces", one.get("id", "")) is None:
+        card = world.find(INTERFACE, one.get("id", ""))
+        if card is None:
             raise no_reference(one.get("id", ""), request.id)
+        if card.hidden.get("vm", request.id).lower() != request.id.lower():
+            raise Refused(
+                400,
+                "NicInUse",
+                f"Network Interface {card.id} is used by existing resource {card.hidden['vm']}. In"
+                " order to delete the network interface, it must be dissociated from the resource.",
+            )
     for one in network.get("networkInterfaceConfigurations", []):
         if network.get("networkApiVersion") not in {"2020-11-01", "2022-11-01"}:
             raise _invalid("networkApiVersion", "networkApiVersion is missing.")

@@ -46,8 +46,7 @@ def application(environ: Environ, start_response: Any) -> list[bytes]:
     if fault is not None:
         time.sleep(fault.delay)
         if fault.drop:
-            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            raise ConnectionResetError  # the server's sign that nobody waits for an answer
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)  # the answer goes nowhere
     return _send(environ, start_response, answer)
 
 

@@ -17,6 +17,9 @@ from arm.kinds import Kind
 from arm.paths import Request
 from arm.world import Resource, world
 
+# what a public address has for as long as it is there
+_KEPT = ("resourceGuid", "ipAddress", "ipConfiguration")
+
 
 class Interface(Kind):
     """A network interface: gets an address in its subnet."""
@@ -37,23 +40,18 @@ class Interface(Kind):
     def shape(self, resource: Resource, request: Request) -> None:
         """Addresses, and what every interface has."""
         properties = resource.properties
+        before = resource.hidden.get("before", {})
+        had = {one["name"]: one["properties"] for one in before.get("ipConfigurations", [])}
+        self.gone(Resource(self, resource.id, {"properties": before}, resource.since))
         for number, one in enumerate(properties.get("ipConfigurations", [])):
-            one["id"] = f"{resource.id}/ipConfigurations/{one['name']}"
-            one["etag"] = f'W/"{resource.etag}"'
-            one["type"] = f"{self.type}/ipConfigurations"
             given = one.setdefault("properties", {})
-            given["provisioningState"] = "Succeeded"
-            if "subnet" in given:
-                given["subnet"] = {"id": given["subnet"]["id"]}
-            given.setdefault("privateIPAddress", free_address(given))
-            given.setdefault("privateIPAllocationMethod", "Dynamic")
             given.setdefault("primary", number == 0)
-            given.setdefault("privateIPAddressVersion", "IPv4")
-            use_public(one)
+            self._place(resource, one, had.get(one["name"], {}))
         suffix = f"{uuid4().hex[:26]}.bx.internal.cloudapp.net"
-        defaults = {
-            "resourceGuid": str(uuid4()),
-            "dnsSettings": {
+        defaults: dict[str, Any] = {
+            "resourceGuid": before.get("resourceGuid") or str(uuid4()),
+            "dnsSettings": before.get("dnsSettings")
+            or {
                 "dnsServers": [],
                 "appliedDnsServers": [],
                 "internalDomainNameSuffix": suffix,
@@ -66,6 +64,22 @@ class Interface(Kind):
             **({"nicType": "Standard"} if request.since("2020-03-01") else {}),
         }
         resource.body["properties"] = {**defaults, **properties}
+
+    def _place(self, resource: Resource, one: dict[str, Any], had: dict[str, Any]) -> None:
+        """Completes a configuration; it keeps its address as long as it stays in its subnet."""
+        one["id"] = f"{resource.id}/ipConfigurations/{one['name']}"
+        one["etag"] = f'W/"{resource.etag}"'
+        one["type"] = f"{self.type}/ipConfigurations"
+        given = one["properties"]
+        given["provisioningState"] = "Succeeded"
+        if "subnet" in given:
+            given["subnet"] = {"id": given["subnet"]["id"]}
+        if "privateIPAddress" not in given:
+            stays = bool(had) and had.get("subnet") == given.get("subnet")
+            given["privateIPAddress"] = had["privateIPAddress"] if stays else free_address(given)
+        given.setdefault("privateIPAllocationMethod", "Dynamic")
+        given.setdefault("privateIPAddressVersion", "IPv4")
+        use_public(one)
 
     def view(self, resource: Resource, request: Request) -> dict[str, Any]:
         """With its public address inside, where that is asked for."""
@@ -110,16 +124,19 @@ class PublicAddress(Kind):
         resource.body.setdefault("sku", {"name": "Basic"})
         if request.since("2020-07-01"):
             resource.body["sku"].setdefault("tier", "Regional")
-        world.addresses += 1
-        static = resource.properties.get("publicIPAllocationMethod") == "Static"
+        before = resource.hidden.get("before", {})
         defaults = {
             "resourceGuid": str(uuid4()),
             "publicIPAddressVersion": "IPv4",
             "publicIPAllocationMethod": "Dynamic",
             "idleTimeoutInMinutes": 4,
             "ipTags": [],
-            **({"ipAddress": f"20.{dotted(world.addresses)}"} if static else {}),
+            **{name: before[name] for name in _KEPT if name in before},
         }
+        static = resource.properties.get("publicIPAllocationMethod") == "Static"
+        if static and "ipAddress" not in defaults:
+            world.addresses += 1
+            defaults["ipAddress"] = f"20.{dotted(world.addresses)}"
         resource.body["properties"] = {**defaults, **resource.properties}
 
     def view(self, resource: Resource, request: Request) -> dict[str, Any]:

@@ -104,25 +104,37 @@ class Kind:
 
     def put(self, request: Request) -> Answer:
         """Makes a resource, or gives it another body."""
-        self.need_group(request)
         old = world.find(self.key, request.id)
-        if old is not None and request.headers.get("if-none-match") == "*":
-            raise Refused(412, "PreconditionFailed", f"The resource {request.id} exists already.")
-        if location := (request.body or {}).get("location"):
-            regions.checked(location, self.type)
-        wanted = request.headers.get("if-match", "*")
-        if wanted != "*" and (old is None or wanted != f'W/"{old.etag}"'):
-            raise Refused(412, "PreconditionFailed", f"The resource {request.id} has changed.")
+        self._may_write(request, old)
         self.check(request, old)
         body = {k: v for k, v in copied(request.body or {}).items() if k not in _OWN}
         if isinstance(body.get("location"), str):
             body["location"] = regions.plain(body["location"])
         resource = old or Resource(self, self.id_of(request), {}, world.now())
-        resource.body = body
+        resource.hidden["before"], resource.body = resource.properties, body
         resource.hidden["location"] = body.get("location") or self._location(request)
         self.shape(resource, request)
         world.add(resource)
         return self._written(resource, request, self.create if old is None else self.update)
+
+    def _may_write(self, request: Request, old: Resource | None) -> None:
+        """What holds for every PUT: where it goes, and on what condition."""
+        self.need_group(request)
+        group = world.find("groups", request.scope)
+        if group is not None and group.state == "Deleting":
+            raise Refused(
+                409,
+                "ResourceGroupBeingDeleted",
+                f"The resource group '{group.name}' is in deprovisioning state and cannot perform"
+                " this operation.",
+            )
+        if old is not None and request.headers.get("if-none-match") == "*":
+            raise Refused(412, "PreconditionFailed", f"The resource {request.id} exists already.")
+        wanted = request.headers.get("if-match", "*")
+        if wanted != "*" and (old is None or wanted != f'W/"{old.etag}"'):
+            raise Refused(412, "PreconditionFailed", f"The resource {request.id} has changed.")
+        if location := (request.body or {}).get("location"):
+            regions.checked(location, self.type)
 
     def change(self, request: Request) -> Answer:
         """PATCH: tags and properties that are given."""
@@ -168,6 +180,7 @@ class Kind:
 
     def remove(self, request: Request) -> Answer:
         """Deletes a resource; that there is none is no error."""
+        self.need_group(request)
         resource = world.find(self.key, request.id)
         if resource is None:
             return 204, None, {}
@@ -196,8 +209,7 @@ class Kind:
         return begin(Operation(self.seconds, request, resource, done))
 
     def _dropped(self, resource: Resource) -> None:
-        if world.find(self.key, resource.id) is resource:
-            world.remove(resource)
+        if world.remove(resource):
             self.gone(resource)
 
     def listed(self, request: Request, scope: str) -> Answer:

@@ -32,7 +32,6 @@ class Machine(Kind):
         checks.created(request, old)
         if old is not None:
             self.may_change(old, request)
-            old.hidden["before"] = old.properties
 
     def may_change(self, resource: Resource, request: Request) -> None:
         """Not while it is being deleted, and not everything."""

@@ -20,7 +20,25 @@ DISPLAYED = {
 
 def instance_view(vm: Resource) -> dict[str, Any]:
     """How a VM stands."""
-    guest = vm.properties.get("osProfile", {})
+    view: dict[str, Any] = {}
+    if vm.hidden["power"] == "running":
+        view = {
+            "computerName": vm.properties.get("osProfile", {}).get("computerName", vm.name),
+            "osName": "ubuntu",
+            "osVersion": "24.04",
+            "vmAgent": _agent(vm),
+        }
+    return {
+        **view,
+        "disks": _disks(vm),
+        **_extensions(vm),
+        "hyperVGeneration": "V1",
+        "statuses": _statuses(vm),
+    }
+
+
+def _statuses(vm: Resource) -> list[dict[str, Any]]:
+    """The provisioning state first, then what it was made to be, then the power state."""
     power, error = vm.hidden["power"], vm.hidden.get("error")
     code = vm.state.lower()
     if vm.state == "Failed" and error:
@@ -40,21 +58,7 @@ def instance_view(vm: Resource) -> dict[str, Any]:
     if power:
         shown = {"level": "Info", "displayStatus": DISPLAYED[power]}
         statuses.append({"code": f"PowerState/{power}", **shown})
-    view: dict[str, Any] = {}
-    if power == "running":
-        view = {
-            "computerName": guest.get("computerName", vm.name),
-            "osName": "ubuntu",
-            "osVersion": "24.04",
-            "vmAgent": _agent(vm),
-        }
-    return {
-        **view,
-        "disks": _disks(vm),
-        **_extensions(vm),
-        "hyperVGeneration": "V1",
-        "statuses": statuses,
-    }
+    return statuses
 
 
 def _agent(vm: Resource) -> dict[str, Any]:

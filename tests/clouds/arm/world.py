@@ -178,6 +178,7 @@ class World:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self._due = threading.local()  # others ask for the time without the lock
         self.first_settings = Settings()
         self.reset()
 
@@ -198,7 +199,9 @@ class World:
     # -- time -------------------------------------------------------------------------------------
 
     def now(self) -> float:
-        """The cloud's clock in epoch seconds."""
+        """The cloud's clock in epoch seconds; for what comes to an end, when that was due."""
+        if (due := getattr(self._due, "at", None)) is not None:
+            return float(due)
         wall, ticks = self._began
         return wall + (time.monotonic() - ticks) * self.settings.speed
 
@@ -212,9 +215,14 @@ class World:
         heapq.heappush(self._events, (self.now() + seconds, self._count, act))
 
     def settle(self) -> None:
-        """Does all that is due."""
-        while self._events and self._events[0][0] <= self.now():
-            heapq.heappop(self._events)[2]()
+        """Does all that is due, each as if at its time."""
+        now = self.now()
+        try:
+            while self._events and self._events[0][0] <= now:
+                self._due.at, _, act = heapq.heappop(self._events)
+                act()
+        finally:
+            self._due.at = None
 
     # -- settings and faults ----------------------------------------------------------------------
 
@@ -240,10 +248,12 @@ class World:
         """A new resource."""
         self.resources[resource.kind.key][resource.id.lower()] = resource
 
-    def remove(self, resource: Resource) -> None:
-        """It is gone, unless another one has its id by now."""
-        if self.find(resource.kind.key, resource.id) is resource:
-            del self.resources[resource.kind.key][resource.id.lower()]
+    def remove(self, resource: Resource) -> bool:
+        """Whether it is gone by this, and was not before; another one may have its id by now."""
+        if self.find(resource.kind.key, resource.id) is not resource:
+            return False
+        del self.resources[resource.kind.key][resource.id.lower()]
+        return True
 
     def find(self, key: str, id_: str) -> Resource | None:
         """A resource of a kind by its id, in any case of its letters."""

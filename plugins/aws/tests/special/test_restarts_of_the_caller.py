@@ -97,7 +97,7 @@ def test_a_create_that_is_not_shown_yet(aws: Any, mother: Any, number: int) -> N
     for kill_at in count(1):
         aws.journal = aws.journal.parent.parent / str(kill_at) / "journal.db"
         life = Life(**{**vars(_lives(aws, names, aws.journal)), "kill_at": kill_at, "after": True})
-        aws.cloud.settings(invisible=0.6)
+        aws.cloud.settings(invisible=2.0)  # more than it takes to ask again
         first = mother.live(life)
         if first.calls[-1] == "RunInstances":
             break

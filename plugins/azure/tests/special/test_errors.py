@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from arm_answers import response
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from azure.mgmt.core.exceptions import ARMErrorFormat
 
 from vmops.errors import (
@@ -41,6 +41,10 @@ CASES: list[tuple[int, str, str, type[CloudError]]] = [
     (404, "SubscriptionNotFound", "no such", AuthError),
     (500, "InternalServerError", "oops", Unavailable),
     (503, "SomethingNew", "oops", Unavailable),
+    (507, "SomethingNew", "oops", Unavailable),
+    (408, "RequestTimeout", "slow", Unavailable),
+    (412, "ConditionNotMet", "it exists", Conflict),
+    (409, "ReferencedResourceNotProvisioned", "wait", Unavailable),
     (500, "AllocationFailed", "no room", NoCapacity),
     (409, "SomethingNew", "no", CloudError),
 ]
@@ -86,6 +90,15 @@ def test_the_time_to_wait() -> None:
         None,
         None,
     ]
+
+
+def test_a_signature_is_not_in_an_error() -> None:
+    """What requests says of a connection quotes the URL, whose query is signed."""
+    text = "Max retries exceeded with url: /subscriptions/s/operations/1?p=1&s=SIGNATURE (Caused by"
+    fault = read(ServiceRequestError(text))
+    assert fault is not None
+    assert "SIGNATURE" not in fault.message
+    assert (fault.code, fault.unsent) == ("ConnectionLost", True)
 
 
 def test_a_bug_is_no_answer() -> None:

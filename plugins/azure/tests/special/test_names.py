@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from vmops import Status, VMOps
+from vmops import Ref, Status, Tags, Target, VMOps
 from vmops.errors import Conflict, InvalidRequest, NotFound
+from vmops_azure.backend import AzureBackend
+from vmops_azure.settings import AzureParams, AzureSettings
 
 
 def foreign(azure: Any, name: str, **tags: str) -> str:
@@ -125,6 +127,39 @@ def test_what_took_over_a_name_is_another_vm(group: VMOps, azure: Any) -> None:
     assert azure.power("web-1") == "running"
 
 
+def test_what_was_remade_is_neither_deleted_nor_claimed(group: VMOps, azure: Any) -> None:
+    """ARM goes by the name; a VM that somebody has made under it since the look is left alone."""
+    settings = AzureSettings(
+        subscription=azure.cloud.subscription, endpoint_url=azure.cloud.endpoint
+    )
+    backend = AzureBackend(settings)
+    (mine,) = backend.describe([Ref("web-1")])
+    azure.wait(group, group.vm_deprovision({"vmName": "web-1"}))
+    foreign(azure, "web-1")
+    backend._machines._sighted.clear()  # as after some seconds
+    params = AzureParams()
+    with pytest.raises(NotFound, match="another one has its name"):
+        backend.deprovision(Target(mine, params), "t")
+    with pytest.raises(NotFound, match="another one has its name"):
+        backend.retag(mine, Tags("me", "web-1", "t"))
+    backend.close()
+    assert azure.power("web-1") == "running"
+    assert azure.model("web-1").get("tags", {}) == {}
+
+
+def test_what_a_list_misses_is_asked_for(group: VMOps, azure: Any) -> None:
+    """A VM that was seen before is not gone because one list lacks it."""
+    settings = AzureSettings(
+        subscription=azure.cloud.subscription, endpoint_url=azure.cloud.endpoint
+    )
+    backend = AzureBackend(settings)
+    (mine,) = backend.describe([Ref("web-1")])
+    backend._machines.listed = list
+    many = [Ref("web-1", mine.id), *(Ref(f"no-{i}") for i in range(25))]
+    assert [(vm.name, vm.state) for vm in backend.describe(many)] == [("web-1", "running")]
+    backend.close()
+
+
 # -- network --------------------------------------------------------------------------------------
 
 
@@ -181,6 +216,17 @@ def test_a_named_group_and_subnet_are_used_as_they_are(azure: Any) -> None:
     (card,) = made["body"]["properties"]["networkProfile"]["networkInterfaceConfigurations"]
     (place_,) = card["properties"]["ipConfigurations"]
     assert place_["properties"]["subnet"]["id"].endswith("/virtualNetworks/net/subnets/default")
+
+
+def test_a_network_that_was_deleted_is_made_again(azure: Any, ops: VMOps) -> None:
+    """The create that meets its absence fails; the next one finds or makes it."""
+    azure.up(ops)
+    azure.wait(ops, ops.vm_deprovision({"vmName": "web-1"}))
+    place = f"/subscriptions/{azure.cloud.subscription}/resourceGroups/vmops"
+    azure.cloud.call("DELETE", f"{place}?api-version=2022-09-01")
+    azure.cloud.advance(5)
+    assert ops.vm_provision(azure.params("web-2"))[0] is Status.FAILED
+    azure.up(ops, "web-2")
 
 
 def test_a_location_is_needed_before_anything_is_asked(azure: Any) -> None:

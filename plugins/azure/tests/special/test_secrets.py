@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,3 +55,13 @@ def test_the_token_goes_to_the_endpoint_alone(azure: Any, proxy: Any) -> None:
     status, result = ops.vm_provision(azure.params())
     assert status is Status.PENDING, result.error
     assert len(proxy.log(method="GET", path=r"/virtualMachines/web-1\?")) == 2
+
+
+def test_a_netrc_does_not_replace_the_token(
+    azure: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither does a password in it reach ARM, nor are requests refused for it."""
+    (tmp_path / "netrc").write_text("default login bob password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    azure.up(azure.open())
+    assert {call["status"] for call in azure.cloud.calls()} & {401} == set()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vmops import Operation, Status, VMOps
-from vmops.errors import InvalidURL, NoCapacity
+from vmops.errors import AuthError, InvalidURL, NoCapacity
 from vmops_azure.machines import FEW
 
 _OPERATION = r"/operations/"
@@ -88,6 +88,27 @@ def test_a_verb_with_an_expired_token_is_sent_again(ops: VMOps, azure: Any) -> N
     azure.cloud.expire_tokens()
     azure.wait(ops, ops.vm_stop({"vmName": "web-1"}))
     assert azure.power("web-1") == "deallocated"
+
+
+def test_a_restart_with_an_expired_token_is_asked_for_again(ops: VMOps, azure: Any) -> None:
+    """401 is no unknown outcome: the restart leaves with a fresh token, and is confirmed."""
+    azure.up(ops)
+    azure.cloud.fault(
+        method="POST", path="/restart", status=401, code="ExpiredAuthenticationToken", times=1
+    )
+    assert azure.wait(ops, ops.vm_restart({"vmName": "web-1"}))["restartConfirmed"] is True
+    sent = [call["status"] for call in azure.cloud.calls() if call["path"].endswith("/restart")]
+    assert sent == [401, 202]
+
+
+def test_a_token_that_is_refused_twice_is_bad(ops: VMOps, azure: Any) -> None:
+    """Then the error says so, and nothing is asked for ever."""
+    azure.up(ops)
+    azure.cloud.fault(
+        method="POST", path="/restart", status=401, code="InvalidAuthenticationToken", times=2
+    )
+    status, result = ops.vm_restart({"vmName": "web-1"})
+    assert (status, type(result.error)) == (Status.FAILED, AuthError)
 
 
 def test_teardown_is_waited_for(ops: VMOps, azure: Any) -> None:
