@@ -72,6 +72,12 @@ def test_limits_of_arm(limited: Arm) -> None:
     assert until_refused(limited, "GET", limited.group)[0] in range(2, 6)
 
 
+def test_limits_of_writes(limited: Arm) -> None:
+    """200 at once; deletions have a budget of their own."""
+    assert until_refused(limited, "PATCH", limited.group, {"tags": {}})[0] == 200
+    assert limited.ask("DELETE", limited.vm()).status == 204
+
+
 def test_limits_of_a_vm(limited: Arm) -> None:
     """12 changes of one VM at once; another one has its own; deallocating counts as deleting."""
     count, refused = until_refused(limited, "POST", f"{limited.vm()}/start")
