@@ -19,7 +19,9 @@ ACTIONS = {
     "restart": "RebootInstances",
     "deprovision": "TerminateInstances",
 }
-FAULTS = ("reset_before", "lost", "cut", "garbage", "empty", "hang")
+SLOW = pytest.mark.slow
+KINDS = ("reset_before", "lost", "cut", "garbage", "empty", "hang")
+FAULTS = ["lost", "garbage", *(pytest.param(k, marks=SLOW) for k in KINDS if k[0] not in "lg")]
 CARRIED_OUT = {"lost", "cut", "rewrite"}
 _SET = re.compile(rb"<instancesSet>.*</instancesSet>", re.DOTALL)
 
@@ -74,7 +76,15 @@ END = {"provision": "running", "start": "running", "stop": "stopped", "restart":
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "rewrite"])
-@pytest.mark.parametrize("verb", ["provision", "start", "stop", "deprovision"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "provision",
+        "deprovision",
+        pytest.param("start", marks=pytest.mark.slow),
+        pytest.param("stop", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.usefixtures("impatient")
 def test_a_verb_is_asked_for_again(aws: Any, proxy: Any, asked: Any, verb: str, fault: str) -> None:
     """After an unknown outcome the same call leaves once more, with one effect: one VM, one end."""
