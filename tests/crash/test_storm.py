@@ -51,6 +51,7 @@ def fresh_database(server: Postgres, folder: Path) -> str:
     return server.url.replace("/postgres?", f"/{name}?")
 
 
+@pytest.mark.long
 def test_storm(scene: Scene) -> None:
     """Whatever was killed when: nothing is leaked, lost, stuck, duplicated or corrupt."""
     ended = rage(scene, seconds=12)

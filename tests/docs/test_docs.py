@@ -52,6 +52,7 @@ def test_python_on_a_page_runs(page: Path, tmp_path: Path) -> None:
     run([sys.executable, "-W", "error", "-c", code], tmp_path)
 
 
+@pytest.mark.long
 def test_the_backend_of_the_tutorial_passes_the_kit(tmp_path: Path) -> None:
     """The files of "write a backend in an hour", as they stand, are a conforming backend."""
     page = (DOCS / "tutorial" / "write-a-backend.md").read_text()
