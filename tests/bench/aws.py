@@ -21,11 +21,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
+
+from _lives import cpu_of, our_lags, our_life
 
 from vmops import VMOps
 
@@ -33,7 +35,6 @@ IMAGE = "ami-0123456789abcdef0"
 REGION = "eu-west-1"
 ASIDE = {"CreateTags", "GetCallerIdentity", "DescribeImages"}
 """Names written while waiting, and what a connection asks once."""
-VERBS = ("vm_provision", "vm_stop", "vm_start", "vm_restart", "vm_deprovision")
 
 
 class Server:
@@ -106,22 +107,6 @@ def raw_life(ec2: Any, waiter: dict[str, Any] | None = None) -> None:
         if verb is not None:
             verb(InstanceIds=ids)
         ec2.get_waiter(goal).wait(InstanceIds=ids, **waits)
-
-
-def our_life(ops: VMOps, name: str) -> None:
-    """The same life through the Protocol."""
-    for verb in VERBS:
-        status, result = getattr(ops, verb)({"vmName": name})
-        if status.is_pending():
-            status, result = ops.wait_vm_operation(result)
-        assert status.is_succeeded(), (verb, result.error)
-
-
-def cpu_of(call: Callable[[], None]) -> float:
-    """Seconds of CPU of this process."""
-    began = time.process_time()
-    call()
-    return time.process_time() - began
 
 
 def life() -> None:
@@ -255,19 +240,6 @@ def lag() -> None:
                 f" {calls:.1f} calls for a provision, a stop and a deprovision;"
                 f" boto3 {statistics.median(raw) * fast:.2f} s late, {other.calls():.1f} calls"
             )
-
-
-def our_lags(ops: VMOps, real: float, name: str) -> list[float]:
-    """How late the ends of a provision and a stop are seen."""
-    found = []
-    for verb in ("vm_provision", "vm_stop", "vm_deprovision"):
-        began = time.time()
-        status, result = getattr(ops, verb)({"vmName": name})
-        asked = time.time()
-        status, result = ops.wait_vm_operation(result)
-        assert status.is_succeeded(), result.error
-        found.append(time.time() - (began + asked) / 2 - real)
-    return found
 
 
 def raw_lags(ec2: Any, real: float, fast: float, found: list[float]) -> None:

@@ -20,16 +20,16 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from _lives import cpu_of, our_lags, our_life
 
 from vmops import VMOps
 
 # this folder goes: this file's own name is that of the SDK's package
 sys.path[0] = str(Path(__file__).parents[1] / "clouds")
 
-VERBS = ("vm_provision", "vm_stop", "vm_start", "vm_restart", "vm_deprovision")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me"
 OPTIONS = {"enforce_https": False}
 
@@ -54,15 +54,6 @@ def ours(cloud: Any, *, journal: bool = True, **config: Any) -> VMOps:
     return VMOps({**where, **config}, journal=place)
 
 
-def our_life(ops: VMOps, name: str) -> None:
-    """One VM's life through the Protocol."""
-    for verb in VERBS:
-        status, result = getattr(ops, verb)({"vmName": name})
-        if status.is_pending():
-            status, result = ops.wait_vm_operation(result)
-        assert status.is_succeeded(), (verb, result.error)
-
-
 def sdk_body(cloud: Any, name: str) -> dict[str, Any]:
     """The request of a VM as the plugin makes it."""
     from vmops import VM, State, Target
@@ -83,13 +74,6 @@ def sdk_life(cloud: Any, client: Any, name: str, interval: float) -> None:
     vms.begin_create_or_update("vmops", name, sdk_body(cloud, name), **waits).result()
     for verb in (vms.begin_deallocate, vms.begin_start, vms.begin_restart, vms.begin_delete):
         verb("vmops", name, **waits).result()
-
-
-def cpu_of(call: Callable[[], None]) -> float:
-    """Seconds of CPU of this process."""
-    began = time.process_time()
-    call()
-    return time.process_time() - began
 
 
 def network(cloud: Any) -> None:
@@ -250,19 +234,6 @@ def lag() -> None:
             f"lag, {seconds} s: {statistics.median(late) * fast:.2f} s late (target 1),"
             f" {made:.1f} calls for a provision, a stop and a deprovision"
         )
-
-
-def our_lags(ops: VMOps, real: float, name: str) -> list[float]:
-    """How late the ends of a provision and a stop are seen."""
-    found = []
-    for verb in ("vm_provision", "vm_stop", "vm_deprovision"):
-        began = time.time()
-        status, result = getattr(ops, verb)({"vmName": name})
-        asked = time.time()
-        status, result = ops.wait_vm_operation(result)
-        assert status.is_succeeded(), result.error
-        found.append(time.time() - (began + asked) / 2 - real)
-    return found
 
 
 def _environment(cloud: Any) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any, Self
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-_SERVER = Path(__file__).with_name("arm") / "server.py"
+from stand_in import StandIn
 
 
-class ArmCloud:
+class ArmCloud(StandIn):
     """Azure Resource Manager in a process of its own, which ends with this one.
 
         with ArmCloud(create=0.5) as cloud:
@@ -26,44 +23,16 @@ class ArmCloud:
 
     subscription = "11111111-2222-3333-4444-555555555555"
 
+    server = Path(__file__).with_name("arm") / "server.py"
+
     def __init__(self, **settings: Any) -> None:
-        self._settings = settings
-        self.endpoint = ""
+        super().__init__(**settings)
         self._clients: list[Any] = []
         self._token = ""
 
-    def __enter__(self) -> Self:
-        """Returns when it answers."""
-        self._stderr = TemporaryFile()
-        chosen = [f"--set={name}={json.dumps(value)}" for name, value in self._settings.items()]
-        self._process = subprocess.Popen(
-            [sys.executable, str(_SERVER), "--port", "0", "--with-stdin", *chosen],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.endpoint = self._process.stdout.readline().strip()
-        if not self.endpoint:
-            self.__exit__()
-            raise RuntimeError(f"the ARM emulator did not start:\n{self._said}")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Ends the server."""
-        for client in self._clients:
-            client.close()
-        self._process.kill()
-        # closes the pipes, too
-        self._process.communicate()
-        self._said = self.stderr()
-        self._stderr.close()
-
-    def stderr(self) -> str:
-        """What went wrong inside: a gap in the emulator leaves its stack here."""
-        self._stderr.seek(0)
-        return self._stderr.read().decode(errors="replace")
+    def clients(self) -> list[Any]:
+        """Those that were made here."""
+        return self._clients
 
     def environment(self) -> dict[str, str]:
         """The variables with which azure-identity's default chain finds this cloud's tokens."""
@@ -128,11 +97,6 @@ class ArmCloud:
             found = {key.lower(): value for key, value in answer.headers.items()}
             return answer.status, found, json.loads(content) if content else None
 
-    def settings(self, **changes: Any) -> dict[str, Any]:
-        """All settings, after these changes; they hold for what begins from now on."""
-        found: dict[str, Any] = self._ask("settings", changes)
-        return found
-
     def fault(self, **fault: Any) -> None:
         """Some of the next requests or operations go wrong: see `arm/world.py`, class Fault.
 
@@ -140,10 +104,6 @@ class ArmCloud:
         cloud.fault(operation="start", code="AllocationFailed")
         """
         self._ask("faults", fault)
-
-    def advance(self, seconds: float) -> None:
-        """Moves the cloud's clock, Date headers and all that waits for it."""
-        self._ask("advance", {"seconds": seconds})
 
     def expire_tokens(self) -> None:
         """From now on all tokens that were given are refused."""
@@ -155,8 +115,8 @@ class ArmCloud:
         self._ask("evict", {"vm": vm})
 
     def reset(self) -> None:
-        """Forgets resources, faults, calls and changed settings: a new cloud at the same URL."""
-        self._ask("reset", {})
+        """The same, and its tokens are forgotten, too."""
+        super().reset()
         self._token = ""
 
     def calls(self) -> list[dict[str, Any]]:
@@ -171,13 +131,3 @@ class ArmCloud:
         """The ids of all that exists."""
         found: list[str] = self._ask("resources")
         return found
-
-    def _ask(self, what: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.endpoint}/vmops/{what}", data)  # noqa: S310  (our own server)
-        try:
-            with urlopen(request, timeout=30) as answer:  # noqa: S310
-                return json.load(answer)
-        except HTTPError as exc:
-            with exc:
-                raise ValueError(exc.read().decode()) from None

@@ -14,8 +14,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,6 +91,42 @@ class Mother:
             else:
                 verb, pending = said["verb"], said["pending"]
         raise AssertionError("the mother of all processes has ended")
+
+
+def killed_everywhere(
+    scene: Any,
+    mother: Mother,
+    begin: Callable[[], Life],
+    audit: Callable[[Fate, Fate], None],
+    *,
+    after: bool,
+    step: int = 1,
+) -> int:
+    """How many calls a life has: it was ended at every `step`-th, and gone on with.
+
+    Args:
+        scene: Gets a journal of its own for each life.
+        mother: Starts the processes.
+        begin: Makes the cloud new, and a life in it.
+        audit: Raises AssertionError if something does not hold after two processes' life.
+        after: Whether they are killed when a call was answered, instead of before it leaves.
+        step: One call in so many.
+    """
+    for number in count(1, step):
+        scene.journal = scene.journal.parent.parent / f"{number}-{after}" / "journal.db"
+        life = begin()
+        first = mother.live(replace(life, kill_at=number, after=after))
+        if not first.killed:
+            assert first.exit_code == 0
+            audit(first, first)
+            return number
+        second = mother.live(replace(life, verb=first.verb, pending=first.pending))
+        try:
+            audit(first, second)
+        except AssertionError as exc:
+            exc.add_note(f"killed at call {number} ({'after' if after else 'before'} it): {first}")
+            raise
+    raise AssertionError("unreachable")
 
 
 def _tell(**said: Any) -> None:

@@ -45,17 +45,15 @@ class Addresses:
         """The addresses of a VM that were read before; empty if none were."""
         return self._known.get(_vm_id(model), {})
 
-    def of(self, models: Sequence[Mapping[str, Any]]) -> dict[str, Info]:
-        """The addresses of VMs by their ids; those of our own VMs are read once."""
+    def learn(self, models: Sequence[Mapping[str, Any]]) -> None:
+        """Read the addresses of VMs; those of our own are read once."""
         wanted = [m for m in models if _interface(m) and not (_ours(m) and self.known(m))]
         names = [_interface(model) for model in wanted]
         found = self._listed(names) if len(names) > _FEW else self._read(names)
         keys = {_vm_id(model): _interface(model).lower() for model in wanted}
-        told = {id_: found[key] for id_, key in keys.items() if key in found}
-        self._known.update(told)
+        self._known.update({id_: found[key] for id_, key in keys.items() if key in found})
         while len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
-        return told
 
     def _read(self, names: list[str]) -> dict[str, Info]:
         expand = "ipConfigurations/publicIPAddress"

@@ -19,7 +19,7 @@ from vmops_azure.errors import NotArmError, SignInError
 from vmops_azure.pipeline import endpoint, made
 from vmops_azure.settings import AzureSettings
 
-__all__ = ["COMPUTE", "FORCE", "Arm"]
+__all__ = ["COMPUTE", "FORCE", "Arm", "is_arms"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -94,7 +94,7 @@ class Arm:
                 raise NotArmError(f"{name}: the answer cannot be read: {exc}") from exc
 
         response = self._guarded(call)
-        if not any(key.lower().startswith("x-ms-") for key in response.headers):
+        if not is_arms(response):
             raise NotArmError(
                 f"{name}: the answer is not ARM's (a proxy's, or a cut one); whether ARM was"
                 " reached is unknown"
@@ -266,6 +266,11 @@ class Arm:
             with self._lock:
                 login = self._login = self._login or _Login(made(self._settings))
         return login
+
+
+def is_arms(response: Any) -> bool:  # noqa: ANN401
+    """Whether ARM has answered, and not a proxy: each of its answers has headers of its own."""
+    return any(key.lower().startswith("x-ms-") for key in response.headers)
 
 
 _MISSING: Final = frozenset({"ResourceNotFound", "ResourceGroupNotFound", "NotFound"})

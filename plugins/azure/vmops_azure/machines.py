@@ -147,11 +147,10 @@ class Machines:
         models = list(raw)
         found = [_vm(model) for model in models]
         running = [m for m, vm in zip(models, found, strict=True) if vm.state is State.RUNNING]
-        addresses = self._addresses.of(running)
+        self._addresses.learn(running)
         told: list[tuple[str, VM]] = []
         for model, vm in zip(models, found, strict=True):
-            place = self._addresses.known(model) if vm.state is not State.ABSENT else {}
-            full = replace(vm, info={**vm.info, **addresses.get(vm.id, place)})
+            full = replace(vm, info={**vm.info, **self._addresses.known(model)})
             self._names[full.id], self._seen[full.id] = model["name"], full
             self.sighted(full.id)
             told.append((model["name"], full))

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from vmops import Failed, Operation, Pending, Progress
-from vmops_azure.client import Arm
+from vmops_azure.client import Arm, is_arms
 from vmops_azure.errors import NotArmError, caused, seconds
 
 __all__ = ["DONE", "Operations"]
@@ -67,8 +67,7 @@ class Operations:
         parts, ours = urlsplit(url), urlsplit(self._arm.endpoint)
         if (parts.scheme, parts.netloc.lower()) != (ours.scheme, ours.netloc.lower()):
             return ""
-        prefix = ours.path.rstrip("/")
-        path = url[len(f"{parts.scheme}://{parts.netloc}{prefix}") :]
+        path = url[len(f"{parts.scheme}://{parts.netloc}") :]
         return path if self._is_ours(path) else ""
 
     def _is_ours(self, path: str) -> bool:
@@ -128,7 +127,7 @@ class Operations:
                 self._moved[operation.id] = moved
             return Pending(hint)
         if status in {200, 201, 204}:
-            if not any(key.lower().startswith("x-ms-") for key in response.headers):
+            if not is_arms(response):
                 raise NotArmError("the answer about an operation is not ARM's")
             return DONE
         if status in {401, 408, 429} or status >= 500:  # noqa: PLR2004

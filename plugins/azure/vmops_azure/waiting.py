@@ -14,7 +14,7 @@ from typing import Any, Final
 from vmops import VM, Action, Operation, Pending, Progress, Ref, State, Succeeded
 from vmops_azure.client import Arm
 from vmops_azure.errors import read
-from vmops_azure.machines import FEW, Machines, provisioning_state
+from vmops_azure.machines import FEW, Machines, provisioning_state, unique_id
 from vmops_azure.operations import DONE, Operations
 
 __all__ = ["Waiting"]
@@ -67,7 +67,7 @@ class Waiting:
         for operation in operations:
             model = models.get(operation.vm.lower())
             state = provisioning_state(model) if model else ""
-            if model is None or model["properties"].get("vmId", "").lower() != operation.vm_id:
+            if model is None or unique_id(model) != operation.vm_id:
                 continue
             if state not in _FINAL:
                 found[operation.id] = Pending()
@@ -123,7 +123,8 @@ class Waiting:
         known = self._machines.known(operation.vm_id)
         self._machines.sighted(operation.vm_id)
         if operation.action is Action.RESTART:
-            seen = known or next(iter(self._machines.describe([_ref(operation)])), None)
+            ref = Ref(operation.vm, operation.vm_id)
+            seen = known or next(iter(self._machines.describe([ref])), None)
             vm = seen and replace(seen, name=operation.vm, state=State.RUNNING, error=None)
             return Succeeded({"restartConfirmed": True}, vm=vm)
         if operation.action is Action.PROVISION or known is None or known.tags is None:
@@ -134,10 +135,6 @@ class Waiting:
         holds = state is State.STOPPED and operation.mode == "keep"
         vm = replace(known, name=operation.vm, state=state, holds_compute=holds, error=None)
         return Succeeded(vm=vm)
-
-
-def _ref(operation: Operation) -> Ref:
-    return Ref(operation.vm, operation.vm_id)
 
 
 def _running(model: dict[str, Any]) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import VERBS, Fate, Life, Mother
+from lives import VERBS, Fate, Life, Mother, killed_everywhere
 
 QUICK = dict.fromkeys(("run", "start", "stop", "terminate"), 0.005)
 RESTART = VERBS.index("restart")
@@ -55,23 +56,15 @@ def _audit(aws: Any, names: list[str], first: Fate, second: Fate) -> None:
 def _killed_everywhere(
     aws: Any, mother: Any, names: list[str], *, after: bool, step: int = 1, **params: Any
 ) -> int:
-    """How many calls a life has: it was ended at every `step`-th, and gone on with."""
-    for number in count(1, step):
-        aws.journal = aws.journal.parent.parent / f"{number}-{after}" / "journal.db"
-        life = _lives(aws, names, aws.journal, **params)
-        first = mother.live(Life(**{**vars(life), "kill_at": number, "after": after}))
-        if not first.killed:
-            assert first.exit_code == 0
-            _audit(aws, names, first, first)
-            return number
-        rest = Life(**{**vars(life), "verb": first.verb, "pending": first.pending})
-        second = mother.live(rest)
-        try:
-            _audit(aws, names, first, second)
-        except AssertionError as exc:
-            exc.add_note(f"killed at call {number} ({'after' if after else 'before'} it): {first}")
-            raise
-    raise AssertionError("unreachable")
+    """How many calls a life of these VMs has: see `lives.killed_everywhere`."""
+    return killed_everywhere(
+        aws,
+        mother,
+        lambda: _lives(aws, names, aws.journal, **params),
+        partial(_audit, aws, names),
+        after=after,
+        step=step,
+    )
 
 
 MOMENTS = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import VERBS, Fate, Life, Mother
+from lives import VERBS, Fate, Life, Mother, killed_everywhere
 
 RESTART = VERBS.index("restart")
 
@@ -65,23 +65,15 @@ def _audit(azure: Any, names: list[str], first: Fate, second: Fate) -> None:
 def _killed_everywhere(
     azure: Any, mother: Any, names: list[str], *, after: bool, step: int = 1
 ) -> int:
-    """How many calls a life has: it was ended at every `step`-th, and gone on with."""
-    for number in count(1, step):
-        azure.journal = azure.journal.parent.parent / f"{number}-{after}" / "journal.db"
-        life = _lives(azure, names, azure.journal)
-        first = mother.live(Life(**{**vars(life), "kill_at": number, "after": after}))
-        if not first.killed:
-            assert first.exit_code == 0
-            _audit(azure, names, first, first)
-            return number
-        rest = Life(**{**vars(life), "verb": first.verb, "pending": first.pending})
-        second = mother.live(rest)
-        try:
-            _audit(azure, names, first, second)
-        except AssertionError as exc:
-            exc.add_note(f"killed at call {number} ({'after' if after else 'before'} it): {first}")
-            raise
-    raise AssertionError("unreachable")
+    """How many calls a life of these VMs has: see `lives.killed_everywhere`."""
+    return killed_everywhere(
+        azure,
+        mother,
+        lambda: _lives(azure, names, azure.journal),
+        partial(_audit, azure, names),
+        after=after,
+        step=step,
+    )
 
 
 MOMENTS = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
