@@ -107,10 +107,15 @@ class Planner:
             return self._joined(action, job, vm)
         kind = NotFound if decision is Decision.NOT_FOUND else Conflict
         name = job.ref.name or job.ref.id
-        raise kind(
+        refusal = kind(
             f"cannot {action} VM {name!r}: it is {vm.state}",
             hint=_HINTS.get((kind, vm.state), "wait for what it is doing to end"),
         )
+        if vm.error is not None:
+            refusal.message += f": {vm.error.message}"
+            refusal.provider_code = vm.error.provider_code
+            refusal.hint = vm.error.hint or refusal.hint
+        raise refusal
 
     def _hold(self, action: Action, job: Job, vm: VM) -> None:
         """Bring a row up to date with a VM of ours that the cloud was just seen to hold."""

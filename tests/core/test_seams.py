@@ -271,6 +271,24 @@ def test_trouble_with_some_does_not_keep_the_others(world: Any, journal: Path) -
     assert ends == {0: Status.SUCCEEDED, 1: Status.TIMED_OUT}
 
 
+def test_a_refusal_tells_why_the_vm_is_as_it_is(world: Any, journal: Path) -> None:
+    """A VM in a state that no verb can act on brings its own reason and next step."""
+    why = CloudError("it is suspended", provider_code="SUSPENDED", hint="resume it")
+
+    def describe(backend: MemoryCloud, refs: Sequence[Ref] | None) -> list[VM]:
+        seen = MemoryCloud.describe(backend, refs)
+        return [replace(vm, state=State.FAILED, error=why) for vm in seen]
+
+    with opened(world, journal) as ops:
+        run(ops, "provision", ["web-1"])
+        world.settle()
+    with opened(world, journal, describe=describe) as ops:
+        status, result = ops.vm_start({"vmName": "web-1"})
+    assert (status, type(result.error)) == (Status.FAILED, Conflict)
+    assert result.error.message == "cannot start VM 'web-1': it is failed: it is suspended"
+    assert (result.error.provider_code, result.error.hint) == ("SUSPENDED", "resume it")
+
+
 class Changes:
     """Counts looks for changes, and hides VMs that are on their way."""
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from policy import Life
 
-from vmops import Status, VMOps
+from vmops import VMOps
 from vmops_aws.backend import AwsBackend
 from vmops_aws.images import ALIASES
 from vmops_aws.settings import AwsSettings
@@ -42,50 +43,27 @@ def kinds_of(sid: str) -> set[str]:
     return {arn.split(":", 5)[5].partition("/")[0] for arn in arns}
 
 
-class Life:
-    """Drives VMs through everything that a user can ask for."""
+def on_demand(life: Life) -> None:
+    """A batch by an image's alias, and all verbs on one of its members."""
+    batch = [{"vmName": f"web-{i}", "image": "debian-12"} for i in range(3)]
+    life.do("provision", *batch)
+    one = {"vmName": "web-1"}
+    life.do("stop", one)
+    life.do("start", one)
+    life.do("restart", one)
+    life.do("restart", {**one, "restartMode": "power-cycle"})
+    life.renew(one)
+    life.do("deprovision", *({"vmName": vm["vmName"]} for vm in batch))
 
-    def __init__(self, ops: VMOps) -> None:
-        self._ops = ops
 
-    def do(self, verb: str, *wanted: dict[str, Any]) -> None:
-        """One verb for these VMs, waited for to its end."""
-        pending = []
-        for _, status, result in self._ops.run_many(verb, wanted):
-            assert status is Status.PENDING, result.error
-            pending.append(result)
-        assert [s for _, s, _ in self._ops.wait_many(pending)] == [Status.SUCCEEDED] * len(wanted)
-
-    def on_demand(self) -> None:
-        """A batch by an image's alias, and all verbs on one of its members."""
-        batch = [{"vmName": f"web-{i}", "image": "debian-12"} for i in range(3)]
-        self.do("provision", *batch)
-        one = {"vmName": "web-1"}
-        self.do("stop", one)
-        self.do("start", one)
-        self.do("restart", one)
-        self.do("restart", {**one, "restartMode": "power-cycle"})
-        assert self._ops.renew({**one, "ttl": 600})[0] is Status.SUCCEEDED
-        self.do("deprovision", *({"vmName": vm["vmName"]} for vm in batch))
-
-    def spot(self) -> None:
-        """Both kinds of spot VMs; of one that persists, the tags of the request are renewed."""
-        self.do("provision", {"vmName": "cheap-1", "spot": True})
-        persistent = {"vmName": "cheap-2", "spot": True, "spotMode": "persistent"}
-        self.do("provision", persistent)
-        for verb in ("stop", "start"):
-            self.do(verb, {"vmName": "cheap-2"})
-        assert self._ops.renew({"vmName": "cheap-2", "ttl": 600})[0] is Status.SUCCEEDED
-        self.do("deprovision", {"vmName": "cheap-1"}, {"vmName": "cheap-2"})
-
-    def left_over(self, ec2: Any) -> None:
-        """A VM that nobody waits for, until recovery finds it and reaping deletes it."""
-        status, _ = self._ops.vm_provision({"vmName": "late-1", "ttl": 60})
-        assert status is Status.PENDING
-        self._ops.recover()
-        assert [vm.name for vm in self._ops.list_vms()] == ["late-1"]
-        ec2.advance(120)
-        assert [item.vm.name for item in self._ops.reap(yes=True)] == ["late-1"]
+def spot(life: Life) -> None:
+    """Both kinds of spot VMs; of one that persists, the tags of the request are renewed."""
+    life.do("provision", {"vmName": "cheap-1", "spot": True})
+    life.do("provision", {"vmName": "cheap-2", "spot": True, "spotMode": "persistent"})
+    for verb in ("stop", "start"):
+        life.do(verb, {"vmName": "cheap-2"})
+    life.renew({"vmName": "cheap-2"})
+    life.do("deprovision", {"vmName": "cheap-1"}, {"vmName": "cheap-2"})
 
 
 @pytest.fixture
@@ -94,8 +72,8 @@ def calls(config: dict[str, Any], ec2: Any, tmp_path: Path) -> Calls:
     ec2.settings(stop=1.1)  # a start is told by its launch time, in whole seconds
     with VMOps(config, journal=tmp_path / "journal.db") as ops:
         life = Life(ops)
-        life.on_demand()
-        life.spot()
+        on_demand(life)
+        spot(life)
         life.left_over(ec2)
     settings = AwsSettings(region=config["region"], endpoint_url=config["endpointUrl"])
     assert all(check.ok for check in AwsBackend.doctor(settings))

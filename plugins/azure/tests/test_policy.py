@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from policy import Life
 
 from vmops import Status, VMOps
 from vmops_azure.backend import AzureBackend
@@ -50,43 +51,23 @@ def needed(call: dict[str, Any]) -> str:
     return f"{provider}/{kinds}/{'action' if method == 'POST' else VERBS[method]}"
 
 
-class Life:
-    """Drives VMs through everything that a user can ask for."""
+def first(life: Life) -> None:
+    """The VM for which the resource group and the network are made."""
+    life.do("provision", {"vmName": "first-1"})
+    life.do("deprovision", {"vmName": "first-1"})
 
-    def __init__(self, ops: VMOps) -> None:
-        self._ops = ops
 
-    def do(self, verb: str, *wanted: dict[str, Any]) -> None:
-        """One verb for these VMs, waited for to its end."""
-        pending = []
-        for _, status, result in self._ops.run_many(verb, wanted):
-            assert status is Status.PENDING, result.error
-            pending.append(result)
-        assert [s for _, s, _ in self._ops.wait_many(pending)] == [Status.SUCCEEDED] * len(wanted)
-
-    def first(self) -> None:
-        """The VM for which the resource group and the network are made."""
-        self.do("provision", {"vmName": "first-1"})
-        self.do("deprovision", {"vmName": "first-1"})
-
-    def many(self) -> None:
-        """So many VMs that they are listed, and all verbs on one of them."""
-        names = [{"vmName": f"web-{i}"} for i in range(25)]
-        one = names[0]
-        self.do("provision", *names)
-        self.do("stop", {**one, "stopMode": "keep"})
-        for verb in ("start", "restart", "stop"):
-            self.do(verb, one)
-        assert self._ops.renew({**one, "ttl": 600})[0] is Status.SUCCEEDED
-        assert len(self._ops.list_vms()) == len(names)
-        self.do("deprovision", *names)
-
-    def left_over(self, arm: Any) -> None:
-        """A VM that nobody waits for, until recovery finds it and reaping deletes it."""
-        assert self._ops.vm_provision({"vmName": "late-1", "ttl": 60})[0] is Status.PENDING
-        self._ops.recover()
-        arm.advance(120)
-        assert [item.vm.name for item in self._ops.reap(yes=True)] == ["late-1"]
+def many(life: Life) -> None:
+    """So many VMs that they are listed, and all verbs on one of them."""
+    names = [{"vmName": f"web-{i}"} for i in range(25)]
+    one = names[0]
+    life.do("provision", *names)
+    life.do("stop", {**one, "stopMode": "keep"})
+    for verb in ("start", "restart", "stop"):
+        life.do(verb, one)
+    life.renew(one)
+    assert len(life.ops.list_vms()) == len(names)
+    life.do("deprovision", *names)
 
 
 def allow(arm: Any, actions: set[str]) -> None:
@@ -101,9 +82,9 @@ def test_roles_allow_what_is_called_and_nothing_else(
     with VMOps({**config, "publicIp": True}, journal=tmp_path / "journal.db") as ops:
         life = Life(ops)
         allow(arm, MACHINES | NETWORK)
-        life.first()
+        first(life)
         allow(arm, MACHINES)  # the network is there now
-        life.many()
+        many(life)
         life.left_over(arm)
     settings = AzureSettings(subscription=config["subscription"], endpoint_url=arm.endpoint)
     assert all(check.ok for check in AzureBackend.doctor(settings))

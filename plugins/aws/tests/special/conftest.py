@@ -8,22 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quick import give_up, quick  # noqa: F401  (fixtures for this folder)
 
 # importlib mode keeps test folders off sys.path; child processes need the names as well
 sys.path.insert(0, str(Path(__file__).parent))
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between attempts that are short, and as many attempts as there would be."""
-    monkeypatch.setattr("vmops.sending._BACKOFF", (0.01, 0.04))
-    monkeypatch.setattr("vmops.submission._NOT_YET", 0.03)
-
-
-@pytest.fixture
-def give_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever gives no definite answer is not asked a second time."""
-    monkeypatch.setattr("vmops.sending._SEND_BUDGET", 0.0)
 
 
 @pytest.fixture

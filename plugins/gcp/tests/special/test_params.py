@@ -1,0 +1,325 @@
+"""What can be given, what is refused before GCE hears of it, and what the request is then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmops import VM, State, Tags, Target, VMOps
+from vmops.errors import InvalidParams, InvalidRequest
+from vmops_gcp import images, launch
+from vmops_gcp.settings import GcpParams, GcpSettings
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me"
+MOST = 256 * 1024
+PLACE = {"project": "my-project", "zone": "europe-west1-b"}
+
+BAD: list[tuple[str, Any, str]] = [
+    ("location", "europe-west1-c", "differ"),
+    ("zone", "us-east1-b", "config says"),
+    ("project", "other-project", "config says"),
+    ("vmSize", "large", "pattern"),
+    ("vmSize", "", "pattern"),
+    ("image", "", "pattern"),
+    ("image", "a?b", "pattern"),
+    ("network", "My_Net", "pattern"),
+    ("subnet", "projects/p/regions/r/subnetworks/../x", "pattern"),
+    ("adminUsername", "Me", "pattern"),
+    ("sshPublicKey", "-----BEGIN OPENSSH PRIVATE KEY-----", "no type of key"),
+    ("sshPublicKey", f"{KEY}\n{KEY}", "not one line"),
+    ("diskSizeGb", 0, "greater than or equal to 1"),
+    ("diskType", "zones/x/pd-ssd", "pattern"),
+    ("labels", "a", "key=value"),
+    ("labels", {"vmops-owner": "me"}, "vmops-owner"),
+    ("labels", {"Team": "a"}, "lower-case"),
+    ("labels", {"team": "A"}, "lower-case"),
+    ("labels", {"1a": "x"}, "letter first"),
+    ("tags", {"k": "v" * 64}, "up to 63"),
+    ("labels", {f"k{i}": "v" for i in range(51)}, "51 labels"),
+    ("metadata", {"ssh-keys": "x"}, "give sshPublicKey"),
+    ("metadata", {"user-data": "x"}, "give userData"),
+    ("metadata", {"a b": "x"}, "letters, digits"),
+    ("networkTags", "Web", "pattern"),
+    ("spot", "maybe", "boolean"),
+    ("spotEviction", "deallocate", "'stop' or 'delete'"),
+    ("serviceAccount", "me", "pattern"),
+    ("restartMode", "reboot", "'power-cycle' or 'reset'"),
+    ("endpointUrl", "https://evil.example.com", "never by params"),
+    ("keyName", "mine", "no such parameter"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"), BAD, ids=[f"{name}={str(value)[:24]}" for name, value, _ in BAD]
+)
+def test_refused_before_any_call(nobody: Any, name: str, value: Any, says: str) -> None:
+    """A bad value is refused by its own name, with the reason; nothing is asked of Google."""
+    with pytest.raises(InvalidParams) as caught:
+        nobody.vm_provision({"vmName": "web-1", name: value})
+    about = [p for p in caught.value.problems if p.param in {name, "params"}]
+    assert [p for p in about if says in p.message], caught.value
+
+
+@pytest.fixture(scope="module")
+def nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """What tests call, where nobody answers: in the end not even the journal was opened."""
+    journal = tmp_path_factory.mktemp("nobody") / "journal.db"
+    config = {"backend": "gcp", "endpointUrl": "http://127.0.0.1:9", **PLACE}
+    with VMOps(config, journal=journal) as ops:
+        yield ops
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize("name", ["-a", "a-", "a/b", "a b", "ä", "x" * 64, "A", "1a", "a_b", ".."])
+def test_names_that_gce_does_not_take(nobody: Any, name: str) -> None:
+    """A VM's name is RFC 1035's."""
+    with pytest.raises(InvalidParams, match="is not a VM name"):
+        nobody.vm_provision({"vmName": name})
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"machineType": "e2-small", "vmSize": "e2-medium"},
+        {"tags": {"a": "b"}, "labels": {"a": "c"}},
+    ],
+)
+def test_two_names_for_one_thing(nobody: Any, params: dict[str, Any]) -> None:
+    """Either will do; two values are a contradiction."""
+    with pytest.raises(InvalidParams, match="differ"):
+        nobody.vm_provision({"vmName": "web-1", **params})
+
+
+def test_either_name_is_the_same_request() -> None:
+    """So the same VM may be asked for in both ways."""
+    one = GcpParams.model_validate({"machineType": "e2-small", "tags": {"a": "b"}})
+    other = GcpParams.model_validate({"vmSize": "e2-small", "labels": {"a": "b"}})
+    assert one.with_one_name_each() == other.with_one_name_each()
+
+
+GOOD: list[tuple[str, Any, Any]] = [
+    ("vm_size", "c4-standard-4-lssd", None),
+    ("network", "projects/host/global/networks/shared", None),
+    ("subnet", "projects/host/regions/europe-west1/subnetworks/a", None),
+    ("ssh_public_key", f"  {KEY}\n", KEY),
+    ("disk_size_gb", "64", 64),
+    ("labels", "team=a, cost = b ,", {"team": "a", "cost": "b"}),
+    ("labels", {"équipe": "né"}, None),
+    ("metadata", "a=b", {"a": "b"}),
+    ("network_tags", "web,db", ("web", "db")),
+    ("spot", "true", True),
+    ("service_account", "me@p.iam.gserviceaccount.com", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "typed"), GOOD, ids=[f"{g[0]}={str(g[1])[:20]}" for g in GOOD]
+)
+def test_taken_as(name: str, value: Any, typed: Any) -> None:
+    """A good value is taken, given as text by a command line as well as by Python."""
+    assert getattr(GcpParams(**{name: value}), name) == (value if typed is None else typed)
+
+
+def test_user_data_of_256_kib() -> None:
+    """One byte more than GCE takes is refused, and the data is not shown."""
+    assert len(GcpParams(user_data="x" * MOST).user_data.get_secret_value()) == MOST
+    with pytest.raises(ValueError, match="262145 bytes") as caught:
+        GcpParams(user_data="canary" + "x" * (MOST - 5))
+    assert "canary" not in str(caught.value)
+
+
+# -- where ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://compute.example.com",
+        "ftp://127.0.0.1",
+        "https://user@compute.example.com",
+        "https://compute.example.com?x=1",
+        "compute.example.com",
+    ],
+)
+def test_tokens_go_to_no_place_that_others_listen_at(url: str) -> None:
+    """Http is for this machine's loopback address only."""
+    with pytest.raises(ValueError, match=r"endpoint_?[uU]rl"):
+        GcpSettings(endpoint_url=url, **PLACE)
+
+
+@pytest.mark.parametrize("zone", ["europe-west1", "b", "europe-west1-B", "../europe-west1-b"])
+def test_a_zone_that_is_none(zone: str) -> None:
+    """A region is no zone."""
+    with pytest.raises(ValueError, match="zone"):
+        GcpSettings(project="my-project", zone=zone)
+
+
+def test_zone_and_location_are_one() -> None:
+    """Two values are a contradiction."""
+    assert GcpSettings(project="my-project", location="us-east1-b").zone == "us-east1-b"
+    with pytest.raises(ValueError, match="differ"):
+        GcpSettings(project="my-project", zone="us-east1-b", location="us-east1-c")
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine on which Google's tools know nothing; the folder of gcloud's configuration."""
+    for name in (
+        "GOOGLE_CLOUD_PROJECT",
+        "CLOUDSDK_CORE_PROJECT",
+        "CLOUDSDK_COMPUTE_ZONE",
+        "CLOUDSDK_ACTIVE_CONFIG_NAME",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    return tmp_path
+
+
+def test_what_is_missing_is_said(nowhere: Path) -> None:
+    """With what to do about it."""
+    with pytest.raises(ValueError, match="gcloud config set project"):
+        GcpSettings(zone="us-east1-b")
+    with pytest.raises(ValueError, match="CLOUDSDK_COMPUTE_ZONE"):
+        GcpSettings(project="my-project")
+
+
+def test_the_place_of_googles_own_tools(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's, else gcloud's active configuration's, else the credentials' project."""
+    credentials = nowhere / "application_default_credentials.json"
+    credentials.write_text(json.dumps({"quota_project_id": "of-credentials"}))
+    assert GcpSettings(zone="us-east1-b").project == "of-credentials"
+    (nowhere / "configurations").mkdir()
+    (nowhere / "active_config").write_text("work\n")
+    (nowhere / "configurations" / "config_work").write_text(
+        "[core]\nproject = of-gcloud\n[compute]\nzone = us-west1-a\n"
+    )
+    assert GcpSettings() == GcpSettings(project="of-gcloud", zone="us-west1-a")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "of-environment")
+    monkeypatch.setenv("CLOUDSDK_COMPUTE_ZONE", "us-west1-c")
+    assert GcpSettings() == GcpSettings(project="of-environment", zone="us-west1-c")
+
+
+# -- the request ----------------------------------------------------------------------------------
+
+
+def body(**params: Any) -> dict[str, Any]:
+    """The insert of a VM with these params, their choices made."""
+    settings = GcpSettings(**PLACE)
+    asked = GcpParams(**params).with_one_name_each()
+    image = images.resolved(asked.image, asked.vm_size, settings.project)
+    tags = Tags("me", "web-1", "t-1", 0, 7, "j")
+    target = Target(VM("web-1", State.ABSENT), asked.model_copy(update={"image": image}), tags)
+    return launch.request(target, settings)
+
+
+def test_the_sdk_takes_the_request() -> None:
+    """Each of its fields is one that the SDK knows."""
+    from google.cloud.compute_v1 import Instance
+
+    made = Instance(
+        body(
+            public_ip=True,
+            spot=True,
+            user_data="x",
+            network_tags="a",
+            service_account="default",
+            disk_size_gb=9,
+            disk_type="pd-ssd",
+        )
+    )
+    assert made.disks[0].initialize_params.disk_size_gb == 9
+
+
+def test_all_that_is_made_is_deleted_with_the_vm() -> None:
+    """The disk carries the labels, and goes with the VM."""
+    made = body(labels={"team": "a"})
+    (disk,) = made["disks"]
+    assert disk["auto_delete"] is True
+    assert made["labels"] == disk["initialize_params"]["labels"]
+    assert made["labels"]["vmops-token"] == "t-1"
+    assert made["labels"]["team"] == "a"
+
+
+def test_a_private_vm_has_no_address() -> None:
+    """By default."""
+    assert body()["network_interfaces"] == [{"network": "global/networks/default"}]
+
+
+def test_the_rest_of_the_request() -> None:
+    """Each param in its place."""
+    made = body(
+        spot=True,
+        spot_eviction="delete",
+        disk_size_gb=64,
+        disk_type="pd-ssd",
+        user_data="#!/bin/sh\ntrue",
+        ssh_public_key=KEY,
+        admin_username="ann",
+        metadata={"serial-port-enable": "TRUE"},
+        network_tags="web",
+        service_account="me@p.iam.gserviceaccount.com",
+        public_ip=True,
+        subnet="back",
+    )
+    (disk,) = made["disks"]
+    assert disk["initialize_params"]["disk_size_gb"] == 64
+    assert disk["initialize_params"]["disk_type"] == "zones/europe-west1-b/diskTypes/pd-ssd"
+    assert made["machine_type"] == "zones/europe-west1-b/machineTypes/e2-medium"
+    assert made["scheduling"] == {
+        "provisioning_model": "SPOT",
+        "instance_termination_action": "DELETE",
+        "automatic_restart": False,
+        "on_host_maintenance": "TERMINATE",
+    }
+    assert {item["key"]: item["value"] for item in made["metadata"]["items"]} == {
+        "user-data": "#!/bin/sh\ntrue",
+        "ssh-keys": f"ann:{KEY}",
+        "serial-port-enable": "TRUE",
+    }
+    (card,) = made["network_interfaces"]
+    assert card["subnetwork"] == "regions/europe-west1/subnetworks/back"
+    assert "network" not in card
+    assert card["access_configs"][0]["type_"] == "ONE_TO_ONE_NAT"
+    assert made["tags"] == {"items": ["web"]}
+    (account,) = made["service_accounts"]
+    assert account["email"] == "me@p.iam.gserviceaccount.com"
+
+
+FAMILY = "projects/ubuntu-os-cloud/global/images/family"
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "path"),
+    [
+        ("ubuntu-24.04", "e2-medium", f"{FAMILY}/ubuntu-2404-lts-amd64"),
+        ("ubuntu-24.04", "t2a-standard-1", f"{FAMILY}/ubuntu-2404-lts-arm64"),
+        ("ubuntu-24.04", "c4a-standard-1", f"{FAMILY}/ubuntu-2404-lts-arm64"),
+        ("ubuntu-24.04", "n2-standard-2", f"{FAMILY}/ubuntu-2404-lts-amd64"),
+        ("ubuntu-os-cloud/x", "e2-medium", f"{FAMILY}/x"),
+        ("global/images/mine", "e2-medium", "projects/my-project/global/images/mine"),
+        ("global/images/family/m", "e2-medium", "projects/my-project/global/images/family/m"),
+        (f"https://www.googleapis.com/compute/v1/{FAMILY}/x", "e2-medium", f"{FAMILY}/x"),
+        (f"{FAMILY.replace('/family', '')}/a", "e2-medium", f"{FAMILY.replace('/family', '')}/a"),
+    ],
+)
+def test_the_image_that_is_meant(image: str, size: str, path: str) -> None:
+    """An alias follows the processor; a path of our own project needs no project."""
+    assert images.resolved(image, size, "my-project") == path
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["ubuntu-99.04", "https://evil.example.com/x", "projects/p/global/images/../x", "a/b/c"],
+)
+def test_an_image_that_is_none(image: str) -> None:
+    """The error names the forms and the aliases that there are."""
+    with pytest.raises(InvalidRequest) as caught:
+        images.resolved(image, "e2-medium", "my-project")
+    assert "ubuntu-24.04" in caught.value.hint
+    with pytest.raises(InvalidRequest, match="not made for arm64"):
+        images.resolved("windows-2022", "t2a-standard-1", "my-project")

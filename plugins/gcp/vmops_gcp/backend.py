@@ -1,0 +1,154 @@
+"""The `gcp` backend: Compute Engine as the core wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from vmops import (
+    VM,
+    Backend,
+    Bucket,
+    Check,
+    Fault,
+    Handle,
+    Limit,
+    Operation,
+    Progress,
+    Ref,
+    StopMode,
+    Tags,
+    Target,
+)
+from vmops.errors import NotSupported
+from vmops_gcp import images, labels, launch
+from vmops_gcp.checkup import checks
+from vmops_gcp.client import Compute
+from vmops_gcp.errors import CODES, NotGceError, read
+from vmops_gcp.machines import Machines
+from vmops_gcp.operations import Operations, Record, request_id
+from vmops_gcp.settings import GcpParams, GcpSettings
+from vmops_gcp.waiting import Waiting
+
+__all__ = ["GcpBackend"]
+
+_WRITES: Final = Limit(Bucket(200, 20))
+_LIMITS: Final = dict.fromkeys(("provision", "start", "stop", "restart", "deprovision"), _WRITES)
+_OWN_LIMITS: Final = dict.fromkeys(("read", "list", "wait"), Limit(Bucket(200, 20)))
+"""1,500 requests a minute of each kind ("API rate quotas", Compute Engine documentation); some are
+left for whoever else works in the project."""
+
+
+class GcpBackend(Backend[GcpSettings, GcpParams]):
+    """Virtual machines on Google Compute Engine, with application default credentials."""
+
+    name = "gcp"
+    error_codes = CODES
+    horizon = 30.0
+    poll_timeout = 600.0
+    confirms_restart = False
+    limits = _LIMITS
+    own_limits = _OWN_LIMITS
+
+    def __init__(self, settings: GcpSettings) -> None:
+        """Import no SDK and ask nothing yet."""
+        super().__init__(settings)
+        self.poll_interval = settings.tick
+        self._compute = Compute(settings, self.pay)
+        self._machines = Machines(self._compute)
+        self._operations = Operations(self._compute)
+        self._waiting = Waiting(self._compute, self._machines, self._operations)
+
+    @classmethod
+    def doctor(cls, settings: GcpSettings) -> Iterable[Check]:
+        """Whether the SDK is here, and what these credentials may see."""
+        return checks(settings)
+
+    def account(self) -> str:
+        """The project. Every request names it, so every answer proves that it was meant."""
+        return self.settings.project
+
+    def cloud_time(self) -> float:
+        """GCE's clock."""
+        return self._compute.now()
+
+    def describe(self, refs: Sequence[Ref] | None) -> Iterable[VM]:
+        """The VMs by id or name, or all of ours in the zone."""
+        return self._machines.ours() if refs is None else self._machines.describe(refs)
+
+    def resolve(self, params: GcpParams) -> GcpParams:
+        """An alias becomes the path of an image or of a family."""
+        plain = params.with_one_name_each()
+        image = images.resolved(plain.image, plain.vm_size, self.settings.project)
+        return plain.model_copy(update={"image": image})
+
+    def provision(self, vm: Target[GcpParams], token: str) -> Handle:
+        """Insert the VM; a request that GCE has had already is answered with its operation."""
+        id_ = request_id("provision", token)
+        body = launch.request(vm, self.settings)
+        try:
+            record = self._sent("insert_unary", vm, id_, instance_resource=body)
+        except Exception as exc:
+            fault = read(exc)
+            if fault is not None and fault.code == "alreadyExists":
+                made = self._machines.get(vm.name)
+                if made is not None and made.tags is not None and made.tags.token == token:
+                    began = self._operations.of_request(id_)
+                    return {"vmId": made.id, **(began.handle() if began is not None else {})}
+            raise
+        if not record.target_id:
+            raise NotGceError("the answer to a create does not tell the new VM's id")
+        return {"vmId": record.target_id, **record.handle()}
+
+    def start(self, vm: Target[GcpParams], token: str) -> Handle:
+        """Start a VM that is TERMINATED, GCE's word for stopped."""
+        return self._asked("start_unary", vm, request_id("start", token))
+
+    def stop(self, vm: Target[GcpParams], token: str, mode: StopMode) -> Handle:
+        """Stop, which releases the compute."""
+        if mode == "keep":
+            raise NotSupported(
+                "gcp: a stopped VM holds no compute on GCE", hint="leave out stopMode=keep"
+            )
+        return self._asked("stop_unary", vm, request_id("stop", token))
+
+    def restart(self, vm: Target[GcpParams], token: str) -> Handle:
+        """Reset, or the stop that begins a power cycle."""
+        verb = "stop_unary" if self.restart_phases(vm) > 1 else "reset_unary"
+        return self._asked(verb, vm, request_id("restart", token))
+
+    def restart_phases(self, vm: Target[GcpParams]) -> int:
+        """2 for a power cycle."""
+        return 2 if vm.params.restart_mode == "power-cycle" else 1
+
+    def deprovision(self, vm: Target[GcpParams], token: str) -> Handle:
+        """Delete the VM; its boot disk goes with it, and so does an address it was given."""
+        return self._asked("delete_unary", vm, request_id("deprovision", token))
+
+    def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:
+        """What GCE's records of the operations say."""
+        return self._waiting.progress(operations, self.clock.now(), timeout)
+
+    def retag(self, vm: VM, tags: Tags) -> None:
+        """Merge the labels into those of the VM and its disk."""
+        labels.rewrite(self._compute, self._operations, vm, tags)
+
+    def explain(self, error: Exception) -> Fault | None:
+        """What an exception of Google's libraries says."""
+        return read(error)
+
+    def close(self) -> None:
+        """Close the clients' sockets."""
+        self._compute.close()
+
+    def _asked(self, method: str, vm: Target[GcpParams], id_: str) -> Handle:
+        return self._sent(method, vm, id_, instance=vm.id or vm.name).handle()
+
+    def _sent(self, method: str, vm: Target[GcpParams], id_: str, **fields: Any) -> Record:  # noqa: ANN401
+        """The operation that a verb has begun, which has not failed at once."""
+        answer = self._compute.call("InstancesClient", method, request_id=id_, **fields)
+        record = Record(answer)
+        if error := record.error(vm.name):
+            raise error
+        self._waiting.begun(record)
+        return record

@@ -1,0 +1,146 @@
+"""Operations that GCE keeps a record of: their handles, and how they stand.
+
+A handle is an operation's name. Project and zone are those of the connection, which the core has
+compared with the operation's URL before anything is asked.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from vmops import Operation
+from vmops.errors import CloudError
+from vmops_gcp.client import Compute
+from vmops_gcp.errors import NotGceError, caused
+
+__all__ = ["Operations", "Record", "begun", "name_of", "request_id"]
+
+_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_NAMESPACE: Final = uuid.UUID("0d6e52a4-0c3c-5d5a-8d0c-6a4be0a6b8f3")
+_SKEW: Final = 3600.0
+"""Seconds by which this machine's clock may be fast."""
+_CLIENT: Final = "ZoneOperationsClient"
+
+
+def request_id(verb: str, token: str) -> str:
+    """The requestId of a verb: GCE carries out a request with the same one once.
+
+    Google takes a valid UUID that is not zero ("requestId", Compute Engine API).
+    """
+    return str(uuid.uuid5(_NAMESPACE, f"{verb}/{token}"))
+
+
+class Record:
+    """An operation as GCE shows it.
+
+    Args:
+        shown: The protobuf message.
+    """
+
+    __slots__ = ("_errors", "begun", "done", "http_status", "name", "target_id")
+
+    def __init__(self, shown: Any) -> None:  # noqa: ANN401  (an Operation of the SDK)
+        """Read what is needed.
+
+        Raises:
+            NotGceError: It lacks what GCE always says.
+        """
+        if not shown.name or not shown.status:
+            raise NotGceError("the answer is no operation: it has no name or no status")
+        self.name: str = shown.name
+        self.done: bool = shown.status == _done_status()
+        self.target_id: str = str(shown.target_id) if shown.target_id else ""
+        self.begun = _epoch(shown.insert_time)
+        self.http_status: int = shown.http_error_status_code
+        self._errors = list(shown.error.errors)
+
+    def error(self, vm: str) -> CloudError | None:
+        """Why it failed; None as long as it runs, and if it succeeded."""
+        if not self.done or not (self._errors or self.http_status):
+            return None
+        return caused(vm, self._errors or [_Nameless(self.http_status)])
+
+    def handle(self) -> dict[str, str]:
+        """What a URL keeps of it."""
+        return {"operation": self.name, "begun": str(int(self.begun))}
+
+
+class Operations:
+    """GCE's records of the operations of one connection.
+
+    Args:
+        compute: The connection.
+    """
+
+    def __init__(self, compute: Compute) -> None:
+        """Ask nothing yet."""
+        self._compute = compute
+
+    def get(self, name: str) -> Record:
+        """An operation as it is now."""
+        self._compute.pay("read")
+        return Record(self._compute.call(_CLIENT, "get", operation=name))
+
+    def wait(self, name: str, timeout: float) -> Record:
+        """An operation when it is done, or after two minutes at most; so GCE promises.
+
+        Args:
+            name: The operation's.
+            timeout: Seconds after which the request is given up.
+        """
+        self._compute.pay("wait")
+        return Record(self._compute.call(_CLIENT, "wait", operation=name, timeout=timeout))
+
+    def finished(self, since: float) -> Iterator[list[Record]]:
+        """Pages of the zone's operations that are done, newest first, back to that time."""
+        newest = {"filter": "status = DONE", "order_by": "creationTimestamp desc"}
+        for page in self._compute.pages(_CLIENT, **newest):
+            records = [Record(item) for item in page.items]
+            yield records
+            if records and records[-1].begun < since:
+                return
+
+    def of_request(self, id_: str) -> Record | None:
+        """The operation that a request with this id began; None if GCE does not know of it."""
+        for page in self._compute.pages(_CLIENT, filter=f'clientOperationId = "{id_}"'):
+            for item in page.items:
+                return Record(item)
+        return None
+
+
+def name_of(operation: Operation) -> str:
+    """The name of GCE's record of an operation; empty where its URL names none."""
+    name = operation.handle.get("operation", "")
+    return name if _NAME.fullmatch(name) else ""
+
+
+def begun(operation: Operation) -> float:
+    """A time at which GCE had not heard of an operation yet, epoch seconds by its own clock."""
+    text = operation.handle.get("begun", "")
+    known = text.isascii() and text.isdigit()
+    return float(text) - 1 if known else operation.at - _SKEW
+
+
+class _Nameless:
+    """An error of which there is only an HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        self.code = "unavailable" if status >= 500 else str(status)  # noqa: PLR2004
+        self.message = f"the operation ended with HTTP status {status}"
+
+
+def _done_status() -> int:
+    from google.cloud.compute_v1 import Operation as Shown
+
+    return int(Shown.Status.DONE)
+
+
+def _epoch(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
