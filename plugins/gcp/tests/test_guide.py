@@ -1,4 +1,4 @@
-"""docs/how-to/run-on-gcp.md tells the truth: all of it runs, its tables are what happens."""
+"""The pages about Google Cloud tell the truth: what they show runs, their tables are right."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from vmops import VMOps
 from vmops_gcp.backend import GcpBackend
 from vmops_gcp.images import ALIASES
+from vmops_gcp.machines import _STATES
 
-PAGE = Guide("run-on-gcp.md")
+PAGE = Guide("how-to/run-on-gcp.md")
 DOCTOR = PAGE.section("Credentials").text.partition("```console\n$ ")[2].partition("```")[0]
 
 VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -100,3 +101,13 @@ def test_table_of_images() -> None:
     """The page lists every alias with its processors, and no other."""
     listed = processors(PAGE.table("Images"))
     assert listed == {alias: set(cpus) for alias, cpus in ALIASES.items()}
+
+
+def test_table_of_states() -> None:
+    """What GCE shows of a VM means what the explanation says."""
+    told = {
+        shown: state.split("`")[1]
+        for row, state in Guide("explanation/gcp.md").table("Once, and whose")
+        for shown in row.split(", ")
+    }
+    assert told == {shown: state.value for shown, state in _STATES.items()}

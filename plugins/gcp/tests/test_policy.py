@@ -16,7 +16,7 @@ from vmops.errors import CloudError
 from vmops_gcp.backend import GcpBackend
 from vmops_gcp.settings import GcpSettings
 
-PAGE = Guide("run-on-gcp.md")
+PAGE = Guide("how-to/run-on-gcp.md")
 HEADING = "The least that it may do"
 ROLE = re.findall(r"^  - (\S+)$", PAGE.files["vmops-role.yaml"], re.MULTILINE)
 ACT_AS = "iam.serviceAccounts.actAs"  # on an account, not in the project's role
@@ -84,6 +84,10 @@ def test_each_permission_is_needed(config: dict[str, Any], gce: Any, tmp_path: P
         def make() -> None:
             fails(ops.vm_provision, {"vmName": "new-1", **FULL})
 
+        def wait(*vms: dict[str, Any]) -> None:
+            begun = [result for _, _, result in ops.run_many("provision", vms)]
+            list(ops.wait_many([{**result, "pollTimeout": 1.5} for result in begun]))
+
         deeds: dict[str, Callable[[], Any]] = {
             **dict.fromkeys((p for p in ALL if made_with(p)), make),
             "compute.disks.get": lambda: fails(ops.renew, {**running, "ttl": 600}),
@@ -95,8 +99,8 @@ def test_each_permission_is_needed(config: dict[str, Any], gce: Any, tmp_path: P
             "compute.instances.delete": lambda: fails(ops.vm_deprovision, running),
             "compute.instances.get": lambda: ops.describe(running),
             "compute.instances.list": ops.list_vms,
-            "compute.zoneOperations.get": lambda: life.do("provision", {"vmName": "new-2"}),
-            "compute.zoneOperations.list": lambda: life.do("provision", *names),
+            "compute.zoneOperations.get": lambda: wait({"vmName": "new-2"}),
+            "compute.zoneOperations.list": lambda: wait(*names),
             "compute.networks.get": lambda: doctor(config),
         }
         assert set(deeds) == ALL

@@ -32,11 +32,12 @@ from vmops_gcp.waiting import Waiting
 
 __all__ = ["GcpBackend"]
 
-_WRITES: Final = Limit(Bucket(200, 20))
+_WRITES: Final = Limit(Bucket(900, 8))
 _LIMITS: Final = dict.fromkeys(("provision", "start", "stop", "restart", "deprovision"), _WRITES)
-_OWN_LIMITS: Final = dict.fromkeys(("read", "list", "wait"), Limit(Bucket(200, 20)))
-"""1,500 requests a minute of each kind ("API rate quotas", Compute Engine documentation); some are
-left for whoever else works in the project."""
+_OWN_LIMITS: Final = dict.fromkeys(("read", "list", "wait"), Limit(Bucket(300, 18)))
+"""1,500 requests of a kind are allowed in a minute ("API rate quotas", Compute Engine
+documentation), at whatever pace: so many may leave at once that the rest of the minute is enough
+for what follows, and some are left for whoever else works in the project."""
 
 
 class GcpBackend(Backend[GcpSettings, GcpParams]):
