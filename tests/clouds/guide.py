@@ -12,7 +12,7 @@ from typing import Any
 
 from vmops import Backend, Status, VMOps
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r'^```(\w+)(?: title="(.*?)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 
 
@@ -20,13 +20,13 @@ class Guide:
     """One page.
 
     Args:
-        page: Its file's name.
+        page: Its file in docs.
         text: Its text, where it is not the file's.
     """
 
     def __init__(self, page: str, text: str = "") -> None:
         self._page = page
-        self.text = text or (HOW_TO / page).read_text()
+        self.text = text or (DOCS / page).read_text()
         self.files = {title: text for _, title, text in BLOCK.findall(self.text) if title}
         self.programs = [title for title in self.files if title.endswith(".py")]
 

@@ -20,6 +20,7 @@ class CloudUnderTest:
         shared: Whether other processes reach the same cloud with the same config.
         errors: Provider code -> makes the SDK's exception for it, one for every declared code.
         sdk: Modules of the SDK, which must not be imported before the first call.
+        imports: Modules that take long to import, for new processes to begin with.
         secrets: Params that carry a secret and are accepted, by field; `{canary}` is replaced.
         timeout: Seconds any wait may take.
         live: Whether this is a real cloud: then the run needs `--vmops-live`.
@@ -30,6 +31,7 @@ class CloudUnderTest:
     shared: bool = True
     errors: Mapping[str, Callable[[], Exception]] = field(default_factory=dict)
     sdk: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
     secrets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     timeout: float = 60.0
     live: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-import subprocess
 import sys
 import threading
 import uuid
@@ -24,6 +23,7 @@ from vmops.facade import VMOps
 from vmops.plugins import Registry
 from vmops.protocol import Status
 from vmops.result import Result
+from vmops.testing import nursery
 from vmops.testing.cloud import CloudUnderTest, Known
 from vmops.vm import VM, State
 
@@ -147,6 +147,9 @@ class Lab:
 
     def script(self, body: str, **values: Any) -> list[str]:  # noqa: ANN401
         """A command that runs `body` in a new process, with `ops`, `values` and friends at hand."""
+        return [sys.executable, "-c", self._code(body, values)]
+
+    def _code(self, body: str, values: Mapping[str, Any]) -> str:
         if not self.cloud.shared:
             pytest.skip("the cloud under test is in this process only")
         known = {"config": dict(self.cloud.config), "journal": str(self.journal), **values}
@@ -157,25 +160,19 @@ class Lab:
             "ops = VMOps(values['config'], journal=values['journal'])\n"
             "def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
         )
-        return [sys.executable, "-c", head + body]
+        return head + body
 
     def run(self, body: str, **values: Any) -> str:  # noqa: ANN401
         """What a new process that ran `body` printed; it must end well."""
-        done = subprocess.run(  # noqa: S603  (our own script)
-            self.script(body, **values),
-            capture_output=True,
-            text=True,
-            timeout=self.cloud.timeout + 60,
-            check=False,
-        )
+        timeout = self.cloud.timeout + 60
+        done = nursery.run(self._code(body, values), self.cloud.imports, timeout)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def run_until_killed(self, body: str, **values: Any) -> None:  # noqa: ANN401
         """Run `body` in a new process, which must end by SIGKILL."""
-        command = self.script(body, **values)
-        done = subprocess.run(command, capture_output=True, timeout=120, check=False)  # noqa: S603
-        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        done = nursery.run(self._code(body, values), self.cloud.imports, 120)
+        assert done.returncode == -signal.SIGKILL, done.stderr
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """What the journal holds, by the VM's name."""

@@ -36,6 +36,7 @@ def under_test(config: dict[str, Any], **params: Any) -> CloudUnderTest:
         params={"image": "debian-12", **params},
         errors=ERRORS,
         sdk=("boto3", "botocore"),
+        imports=("boto3", "vmops_aws.backend"),
         secrets={"userData": {"userData": "#!/bin/sh\necho {canary}"}},
         timeout=30.0,
     )

@@ -14,7 +14,7 @@ from vmops_aws.backend import AwsBackend
 from vmops_aws.images import ALIASES
 from vmops_aws.settings import AwsSettings
 
-PAGE = Guide("run-on-aws.md")
+PAGE = Guide("how-to/run-on-aws.md")
 
 
 @pytest.mark.parametrize("name", PAGE.programs)

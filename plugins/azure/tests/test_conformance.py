@@ -53,6 +53,7 @@ def under_test(config: dict[str, Any], **params: Any) -> CloudUnderTest:
         params=params,
         errors=ERRORS,
         sdk=("azure", "msal", "requests"),
+        imports=("azure.identity", "azure.mgmt.compute", "vmops_azure.backend"),
         secrets={
             "userData": {"userData": "#!/bin/sh\necho {canary}"},
             "adminPassword": {"adminPassword": "{canary}"},

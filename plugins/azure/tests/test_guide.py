@@ -12,7 +12,7 @@ from vmops import VMOps
 from vmops_azure.backend import AzureBackend
 from vmops_azure.images import ALIASES
 
-PAGE = Guide("run-on-azure.md")
+PAGE = Guide("how-to/run-on-azure.md")
 
 
 @pytest.mark.parametrize("name", PAGE.programs)

@@ -44,6 +44,7 @@ def under_test(config: dict[str, Any], **params: Any) -> CloudUnderTest:
         params=params,
         errors=ERRORS,
         sdk=("google", "requests"),
+        imports=("google.cloud.compute_v1", "vmops_gcp.backend"),
         secrets={
             "userData": {"userData": "#!/bin/sh\necho {canary}"},
             "metadata": {"metadata": {"startup-script": "echo {canary}"}},

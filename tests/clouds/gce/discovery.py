@@ -16,6 +16,8 @@ from gce.schema import Mismatch, Schemas
 
 BASE = "/compute/v1/"
 _ANY = "{}"
+# Google's clients know this parameter of lists, their document has it no more
+_PARTIAL = {"returnPartialSuccess": {"type": "boolean", "location": "query"}}
 _INTEGER = re.compile(r"[0-9]+")
 
 
@@ -58,9 +60,10 @@ class Method:
 
     def query(self, asked: list[tuple[str, str]], common: dict[str, Any]) -> dict[str, Any]:
         """The query's parameters, each by its type."""
-        known = {
-            k: v for k, v in self.raw.get("parameters", {}).items() if v["location"] == "query"
-        }
+        rules = self.raw.get("parameters", {})
+        known = {name: rule for name, rule in rules.items() if rule["location"] == "query"}
+        if "maxResults" in known:
+            known |= _PARTIAL
         found: dict[str, Any] = {}
         for name, text in asked:
             rule = known.get(name) or common.get(name.removeprefix("$"))

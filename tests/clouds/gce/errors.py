@@ -73,7 +73,7 @@ def badly_formed(message: str) -> Refused:
     """A request that the API cannot even read."""
     violation = {"description": message}
     detail = {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}
-    return Refused(400, "badRequest", message, details=[detail])
+    return Refused(400, "badRequest", message, status="INVALID_ARGUMENT", details=[detail])
 
 
 def _kind(path: str) -> str:

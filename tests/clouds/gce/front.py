@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 import traceback
+import zlib
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -188,6 +189,8 @@ def _send(environ: Environ, start_response: Any, answer: Answer) -> list[bytes]:
         "X-Content-Type-Options": "nosniff",
         "Content-Length": str(len(content)),
     }
+    if status == HTTPStatus.OK and environ["REQUEST_METHOD"] == "GET":
+        own["ETag"] = f'"{zlib.crc32(content):08x}{len(content):08x}"'
     phrase = HTTPStatus(status).phrase
     start_response(f"{status} {phrase}", list({**own, **headers}.items()))
     return [content]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from gce import errors, names
 from gce.catalogue import number
 from gce.operations import Error, Plan, begin
-from gce.request import Request
+from gce.request import Request, free_name
 from gce.resource import Resource, made
 from gce.world import world
 
@@ -108,19 +109,51 @@ def from_family(request: Request) -> Resource:
     return found
 
 
+def license_of(request: Request) -> dict[str, Any]:
+    """The license of an image."""
+    link = names.url(f"{request.place}/licenses/{request.target}")
+    images = world.resources["images", request.place].values()
+    if not any(link in one.body.get("licenses", ()) for one in images):
+        raise errors.missing(f"{request.place}/licenses/{request.target}")
+    return {
+        "kind": "compute#license",
+        "id": number(request.target),
+        "name": request.target,
+        "chargesUseFee": False,
+        "creationTimestamp": _STAMP,
+        "licenseCode": number(link),
+        "selfLink": link,
+    }
+
+
 # -- those of the project -------------------------------------------------------------------------
 
 
 def insert(request: Request) -> dict[str, Any]:
     """An image or snapshot of a disk, or an image of an image."""
-    name, source = request.new_name(), _source(request)
-    body = request.body
+    image = _new(request, request.collection, _source(request))
+    plan = Plan("insert", image.path, image.body["id"], world.settings.others)
+    plan.ended, plan.target = _ready(image), image
+    return begin(plan, request.place, request)
+
+
+def of_disk(request: Request) -> dict[str, Any]:
+    """A snapshot of a disk, as an operation of the disk's zone."""
+    disk = request.found()
+    snapshot = _new(request, "snapshots", disk)
+    plan = Plan("createSnapshot", disk.path, disk.body["id"], world.settings.others)
+    plan.ended, plan.target = _ready(snapshot), disk
+    return begin(plan, request.place, request)
+
+
+def _new(request: Request, kind: str, source: Resource) -> Resource:
+    body, place = request.body, f"projects/{request.project}/global"
     image = made(
-        request.collection,
-        request.place,
-        name,
-        kind=f"compute#{request.collection[:-1]}",
-        status="CREATING" if request.collection == "snapshots" else "PENDING",
+        kind,
+        place,
+        free_name(body, kind, place),
+        kind=f"compute#{kind[:-1]}",
+        status="CREATING" if kind == "snapshots" else "PENDING",
         diskSizeGb=source.body.get("diskSizeGb") or source.body["sizeGb"],
         architecture=source.body.get("architecture", "X86_64"),
         labels=body.get("labels", {}),
@@ -130,20 +163,21 @@ def insert(request: Request) -> dict[str, Any]:
     for field in ("description", "family"):
         if body.get(field):
             image.body[field] = body[field]
-    kind = {"disks": "sourceDisk", "images": "sourceImage", "snapshots": "sourceSnapshot"}
-    image.body[kind[source.kind]] = source.body["selfLink"]
-    image.body[f"{kind[source.kind]}Id"] = source.body["id"]
+    fields = {"disks": "sourceDisk", "images": "sourceImage", "snapshots": "sourceSnapshot"}
+    image.body[fields[source.kind]] = source.body["selfLink"]
+    image.body[f"{fields[source.kind]}Id"] = source.body["id"]
     world.add(image)
+    return image
 
+
+def _ready(image: Resource) -> Callable[[Error | None], None]:
     def ended(error: Error | None) -> None:
         with image.changing() as shown:
             shown["status"] = "READY"
         if error is not None:
             world.remove(image)
 
-    seconds = world.settings.others
-    plan = Plan("insert", image.path, image.body["id"], seconds, ended=ended, target=image)
-    return begin(plan, request.place, request)
+    return ended
 
 
 def _source(request: Request) -> Resource:

@@ -32,6 +32,8 @@ _KEPT_TOO = ("guestAccelerators", "resourcePolicies", "advancedMachineFeatures",
 def insert(request: Request) -> dict[str, Any]:
     """Begins to make a VM."""
     body, name = request.body, request.new_name()
+    if request.query.keys() & {"sourceInstanceTemplate", "sourceMachineImage"}:
+        raise errors.Refused(501, "notImplemented", "The emulator has neither of these sources")
     machine_type = machine_type_of(request, body.get("machineType", ""), "resource.machineType")
     labels.checked(body.get("labels") or {}, "resource.labels")
     vm = _vm(request, name, machine_type)

@@ -23,6 +23,8 @@ from gce import (
 from gce.request import Request
 from gce.world import world
 
+_PUBLIC = {"images", "licenses"}
+"""What Google's own projects show to everybody."""
 Handler = Callable[[Request], Any]
 
 
@@ -49,10 +51,12 @@ _HANDLERS: dict[str, Handler] = {
     "instances.setMachineType": changes.set_machine_type,
     "instances.getSerialPortOutput": changes.serial_port,
     "disks.insert": disks.insert,
+    "disks.createSnapshot": images.of_disk,
     "disks.resize": disks.resize,
     "disks.setLabels": labels.set_labels,
     "images.insert": images.insert,
     "images.getFromFamily": images.from_family,
+    "licenses.get": images.license_of,
     "images.setLabels": labels.set_labels,
     "snapshots.insert": images.insert,
     "snapshots.setLabels": labels.set_labels,
@@ -96,7 +100,7 @@ def handler(request: Request) -> Handler:
         message = f"The emulator does not serve compute.{request.method.id}"
         raise errors.Refused(501, "notImplemented", message)
     known = request.project in world.settings.projects
-    if not known and not (request.collection == "images" and request.http == "GET"):
+    if not known and not (request.collection in _PUBLIC and request.http == "GET"):
         raise errors.missing(f"projects/{request.project}")
     offers.need_zone(request)
     return found

@@ -40,6 +40,8 @@ def stopped(vm: Resource) -> None:
 
 def gone(vm: Resource) -> None:
     """It does not exist any more; nor do the disks that go with it."""
+    if not world.has(vm):
+        return
     cards.free(vm)
     for one in vm.body["disks"]:
         place, kind, name = one.get("source", "//").removeprefix(names.ROOT).rsplit("/", 2)

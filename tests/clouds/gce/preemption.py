@@ -30,6 +30,12 @@ def preempt(vm: Resource) -> dict[str, Any]:
     operation.end(None)
     power.change(vm, "STOPPING")
     gone = scheduling.get("instanceTerminationAction") == "DELETE"
-    act = power.gone if gone else power.stopped
-    world.later(world.settings.stop, lambda: act(vm))
+    world.later(world.settings.stop, lambda: _end(vm, gone=gone))
     return dict(operation.body)
+
+
+def _end(vm: Resource, *, gone: bool) -> None:
+    """The VM is stopped or gone, unless it is being deleted or was."""
+    ending = vm.busy is not None and vm.busy.body["operationType"] in {"stop", "delete"}
+    if world.has(vm) and not ending:
+        (power.gone if gone else power.stopped)(vm)

@@ -82,12 +82,16 @@ class Request:
             raise errors.missing(f"{self.place}/{self.collection}/{self.target}")
         return found
 
-    def new_name(self, field_: str = "resource.name") -> str:
+    def new_name(self) -> str:
         """The name of what is to be made, which is free."""
-        name = str(self.body.get("name", ""))
-        pattern = names.NAME
-        if not re.fullmatch(pattern, name):
-            raise errors.invalid(field_, name, f"Must be a match of regex '{pattern}'")
-        if name in world.resources[self.collection, self.place]:
-            raise errors.exists(f"{self.place}/{self.collection}/{name}")
-        return name
+        return free_name(self.body, self.collection, self.place)
+
+
+def free_name(body: dict[str, Any], kind: str, place: str) -> str:
+    """The name in a body, which nothing of the kind has in the place."""
+    name = str(body.get("name", ""))
+    if not re.fullmatch(names.NAME, name):
+        raise errors.invalid("resource.name", name, f"Must be a match of regex '{names.NAME}'")
+    if name in world.resources[kind, place]:
+        raise errors.exists(f"{place}/{kind}/{name}")
+    return name

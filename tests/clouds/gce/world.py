@@ -66,7 +66,7 @@ class Settings:
     operation_lifetime: float = 86400.0
     wait_limit: float = 120.0
     wait_returns_early: bool = False
-    token_lifetime: float = 3600.0
+    token_lifetime: float = 86400.0
     projects: tuple[str, ...] = (PROJECT,)
     cpus: int | None = None
     no_capacity: tuple[str, ...] = ()
@@ -238,9 +238,14 @@ class World:
         self.ids[resource.kind, resource.place, resource.body["id"]] = resource
 
     def remove(self, resource: Resource) -> None:
-        """It is gone."""
-        self.resources[resource.kind, resource.place].pop(resource.name, None)
-        self.ids.pop((resource.kind, resource.place, resource.body["id"]), None)
+        """It is gone; another one may have its name by now."""
+        if self.has(resource):
+            del self.resources[resource.kind, resource.place][resource.name]
+            del self.ids[resource.kind, resource.place, resource.body["id"]]
+
+    def has(self, resource: Resource) -> bool:
+        """Whether this very resource exists."""
+        return self.resources[resource.kind, resource.place].get(resource.name) is resource
 
     def find(self, kind: str, place: str, name: str) -> Resource | None:
         """A resource of a kind by its name or number."""
