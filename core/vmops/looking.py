@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vmops.backend import Target
 from vmops.binding import Bound
 from vmops.connection import Connection
 from vmops.errors import JournalError, TransientError
@@ -109,7 +110,13 @@ class Looker:
             return False
         if job.row.uid and not (job.row.present and self.token(seen) == job.row.token):
             return False
+        if action is Action.RESTART and seen.started is None and self._needs_boot(job, seen):
+            return False
         return decide(action, seen, job.bound.call.stop_mode) is Decision.CALL
+
+    def _needs_boot(self, job: Job, seen: VM) -> bool:
+        """Whether only another boot will tell that a restart is over."""
+        return self._connection.backend.restart_phases(Target(seen, job.bound.params)) > 1
 
     def _see(self, jobs: Sequence[Job]) -> None:
         """Ask the cloud for the VMs, by the ids that the journal knows first."""

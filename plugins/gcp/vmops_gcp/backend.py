@@ -20,7 +20,7 @@ from vmops import (
     Tags,
     Target,
 )
-from vmops.errors import NotSupported
+from vmops.errors import CloudError, NotSupported
 from vmops_gcp import images, labels, launch
 from vmops_gcp.checkup import checks
 from vmops_gcp.client import Compute
@@ -32,6 +32,8 @@ from vmops_gcp.waiting import Waiting
 
 __all__ = ["GcpBackend"]
 
+_ATTEMPTS: Final = 20
+"""Failed deletions of one VM after which another one is not asked for."""
 _WRITES: Final = Limit(Bucket(900, 8))
 _LIMITS: Final = dict.fromkeys(("provision", "start", "stop", "restart", "deprovision"), _WRITES)
 _OWN_LIMITS: Final = dict.fromkeys(("read", "list", "wait"), Limit(Bucket(300, 18)))
@@ -88,15 +90,16 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
         id_ = request_id("provision", token)
         body = launch.request(vm, self.settings)
         try:
-            record = self._sent("insert_unary", vm, id_, instance_resource=body)
+            record = self._sent("insert_unary", id_, instance_resource=body)
         except Exception as exc:
             fault = read(exc)
             if fault is not None and fault.code == "alreadyExists":
                 made = self._machines.get(vm.name)
                 if made is not None and made.tags is not None and made.tags.token == token:
-                    began = self._operations.of_request(id_)
-                    return {"vmId": made.id, **(began.handle() if began is not None else {})}
+                    return {"vmId": made.id, **self._operations.handle_of_request(id_)}
             raise
+        if error := record.error(vm.name):
+            raise error
         if not record.target_id:
             raise NotGceError("the answer to a create does not tell the new VM's id")
         return {"vmId": record.target_id, **record.handle()}
@@ -123,8 +126,22 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
         return 2 if vm.params.restart_mode == "power-cycle" else 1
 
     def deprovision(self, vm: Target[GcpParams], token: str) -> Handle:
-        """Delete the VM; its boot disk goes with it, and so does an address it was given."""
-        return self._asked("delete_unary", vm, request_id("deprovision", token))
+        """Delete the VM; its boot disk goes with it, and so does an address it was given.
+
+        The core's token stays the same until the VM is gone. So where GCE answers with an operation
+        that has failed before, the next request takes its id from that one.
+        """
+        key = f"{token}/{vm.id or vm.name}"
+        error: CloudError | None = None
+        for _ in range(_ATTEMPTS):
+            id_ = request_id("deprovision", key)
+            record = self._sent("delete_unary", id_, instance=vm.id or vm.name)
+            error = record.error(vm.name)
+            if error is None:
+                return record.handle()
+            key = record.name
+        assert error is not None  # noqa: S101  (there was at least one attempt)
+        raise error
 
     def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:
         """What GCE's records of the operations say."""
@@ -143,13 +160,14 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
         self._compute.close()
 
     def _asked(self, method: str, vm: Target[GcpParams], id_: str) -> Handle:
-        return self._sent(method, vm, id_, instance=vm.id or vm.name).handle()
-
-    def _sent(self, method: str, vm: Target[GcpParams], id_: str, **fields: Any) -> Record:  # noqa: ANN401
-        """The operation that a verb has begun, which has not failed at once."""
-        answer = self._compute.call("InstancesClient", method, request_id=id_, **fields)
-        record = Record(answer)
+        record = self._sent(method, id_, instance=vm.id or vm.name)
         if error := record.error(vm.name):
             raise error
+        return record.handle()
+
+    def _sent(self, method: str, id_: str, **fields: Any) -> Record:  # noqa: ANN401
+        """The operation that a verb has begun."""
+        answer = self._compute.call("InstancesClient", method, request_id=id_, **fields)
+        record = Record(answer)
         self._waiting.begun(record)
         return record

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
-from vmops_gcp.errors import NotGceError, SignInError
+from vmops_gcp.errors import NotGceError, SignInError, read
 from vmops_gcp.settings import GcpSettings
 
 __all__ = ["Compute"]
@@ -76,13 +76,16 @@ class Compute:
         return type(answer).pb(answer)
 
     def get(self, client: str, **fields: Any) -> Any:  # noqa: ANN401
-        """One resource; None where there is none."""
+        """One resource; None where GCE says that there is none."""
         from google.api_core.exceptions import NotFound
 
         self.pay("read")
         try:
             return self.call(client, "get", **fields)
-        except NotFound:
+        except NotFound as exc:
+            fault = read(exc)
+            if fault is None or fault.code != "notFound":  # a proxy's page says nothing of a VM
+                raise
             return None
 
     def pages(self, client: str, **fields: object) -> Iterator[Any]:

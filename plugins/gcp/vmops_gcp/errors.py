@@ -31,6 +31,8 @@ __all__ = ["CODES", "NotGceError", "SignInError", "caused", "read"]
 
 _LONGEST: Final = 500
 _REQUEST: Final = re.compile(r"^[A-Z]+ https?://\S+: ")
+_METADATA: Final = re.compile(r"(\bmetadata[^']*'\s*:).*", re.DOTALL)
+_UNAUTHORIZED: Final = 401
 _TIMEOUT: Final = 408
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
@@ -45,6 +47,7 @@ _HINTS: Final = {
     "quotaExceeded": "ask Google for more, or delete what is not needed",
     "PERMISSIONS_ERROR": "the role that vmops needs is in its how-to guide on Google Cloud",
     "QUOTA_EXCEEDED": "ask Google for more, or delete what is not needed",
+    "SERVICE_ACCOUNT_ACCESS_DENIED": "grant iam.serviceAccounts.actAs on the service account",
     "STOCKOUT": _ROOM,
     "ZONE_RESOURCE_POOL_EXHAUSTED": _ROOM,
     "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": _ROOM,
@@ -67,6 +70,7 @@ CODES: Final[Mapping[str, type[CloudError]]] = {
     "credentialUnavailable": AuthError,
     "forbidden": AuthError,
     "PERMISSIONS_ERROR": AuthError,
+    "SERVICE_ACCOUNT_ACCESS_DENIED": AuthError,
     # the VM's state, or another operation's
     "alreadyExists": Conflict,
     "conditionNotMet": Conflict,
@@ -121,15 +125,6 @@ CODES: Final[Mapping[str, type[CloudError]]] = {
     "UNAVAILABLE": Unavailable,
 }
 """GCE's reason or code, or ours where there is none -> our error."""
-
-_NAMELESS: Final = {
-    400: "badRequest",
-    401: "authError",
-    403: "forbidden",
-    404: "notFound",
-    409: "conflict",
-    412: "conditionNotMet",
-}
 
 
 def read(error: Exception) -> Fault | None:
@@ -187,7 +182,9 @@ def _code(error: Any, status: int) -> str:  # noqa: ANN401
         return code if CODES.get(code) is Unavailable else "unavailable"
     if code == "forbidden" and str(error.reason or "") == "RATE_LIMIT_EXCEEDED":
         return "rateLimitExceeded"
-    return code or _NAMELESS.get(status, str(status))
+    if status == _UNAUTHORIZED and not code:
+        return "authError"
+    return code or "notGce"  # each refusal of GCE's has a reason: this is somebody else's
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:
@@ -218,6 +215,9 @@ def _never_connected(error: BaseException | None) -> bool:
 
 
 def _short(text: object) -> str:
-    """What was said, without the method and URL that Google's library puts before it."""
-    plain = _REQUEST.sub("", str(text), count=1)
+    """What was said, without the method and URL that Google's library puts before it.
+
+    What GCE quotes of metadata may be a secret, so nothing is told from there on.
+    """
+    plain = _METADATA.sub(r"\1...", _REQUEST.sub("", str(text), count=1))
     return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"

@@ -15,7 +15,7 @@ from typing import Any, Final
 from vmops import Operation
 from vmops.errors import CloudError
 from vmops_gcp.client import Compute
-from vmops_gcp.errors import NotGceError, caused
+from vmops_gcp.errors import NotGceError, caused, read
 
 __all__ = ["Operations", "Record", "begun", "name_of", "request_id"]
 
@@ -64,6 +64,10 @@ class Record:
             return None
         return caused(vm, self._errors or [_Nameless(self.http_status)])
 
+    def is_about(self, operation: Operation) -> bool:
+        """Whether it is about the VM that an operation's URL names: a forged one may name two."""
+        return self.target_id in {"", operation.vm_id} or not operation.vm_id
+
     def handle(self) -> dict[str, str]:
         """What a URL keeps of it."""
         return {"operation": self.name, "begun": str(int(self.begun))}
@@ -104,12 +108,19 @@ class Operations:
             if records and records[-1].begun < since:
                 return
 
-    def of_request(self, id_: str) -> Record | None:
-        """The operation that a request with this id began; None if GCE does not know of it."""
-        for page in self._compute.pages(_CLIENT, filter=f'clientOperationId = "{id_}"'):
-            for item in page.items:
-                return Record(item)
-        return None
+    def handle_of_request(self, id_: str) -> dict[str, str]:
+        """The handle of the operation that a request with this id began; empty if GCE won't tell.
+
+        Without it, the VM's state tells how it stands.
+        """
+        try:
+            for page in self._compute.pages(_CLIENT, filter=f'clientOperationId = "{id_}"'):
+                for item in page.items:
+                    return Record(item).handle()
+        except Exception as exc:
+            if read(exc) is None:
+                raise
+        return {}
 
 
 def name_of(operation: Operation) -> str:

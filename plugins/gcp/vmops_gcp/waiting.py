@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from vmops import VM, Action, Failed, Next, Operation, Pending, Progress, State, Succeeded
+from vmops import VM, Action, Failed, Next, Operation, Pending, Progress, Ref, State, Succeeded
 from vmops_gcp.client import Compute
 from vmops_gcp.errors import read
 from vmops_gcp.held import MOST, HeldWaits
@@ -19,7 +19,8 @@ from vmops_gcp.operations import Operations, Record, begun, name_of
 
 __all__ = ["Waiting"]
 
-_POWER_CYCLE: Final = "power-cycle"
+_RESET: Final = "unconfirmed"
+"""The core's mode of a restart in one phase, which a record confirms all the same."""
 _GLANCE: Final = 1.0
 """Seconds: who waits no longer than this wants to know how it is now."""
 _HOLD: Final = 0.5
@@ -68,7 +69,8 @@ class Waiting:
         for operation in operations:
             name = name_of(operation)
             if (ended := self._ended.pop(name, None)) is not None:
-                found[operation.id] = self._step(operation, ended)
+                if ended.is_about(operation):
+                    found[operation.id] = self._step(operation, ended)
             elif name:
                 open_[name] = operation
         if not open_:
@@ -115,7 +117,9 @@ class Waiting:
                 if not _is_time_out(answer):
                     troubles.append(answer)
                 found[operation.id] = Pending(fault.retry_after if fault else None)
-            else:
+            elif answer is None:
+                found[operation.id] = Pending()
+            elif answer.is_about(operation):
                 found[operation.id] = self._step(operation, answer)
         if troubles and len(troubles) == len(answers):
             raise troubles[0]
@@ -131,12 +135,19 @@ class Waiting:
             return {one.id: Pending(left) for one in operations.values()}
         found: dict[str, Progress] = {}
         since = min(begun(one) for one in operations.values())
-        for records in self._operations.finished(since):
-            for record in records:
-                if (operation := wanted.pop(record.name, None)) is not None:
-                    found[operation.id] = self._step(operation, record)
-            if not wanted:
-                break
+        try:
+            for records in self._operations.finished(since):
+                for record in records:
+                    operation = wanted.pop(record.name, None)
+                    if operation is not None and record.is_about(operation):
+                        found[operation.id] = self._step(operation, record)
+                if not wanted:
+                    break
+        except Exception as exc:
+            fault = read(exc)
+            if fault is None or fault.code != "forbidden":
+                raise
+            return {}  # not for us to see: the VMs tell
         self._listed = now
         if found:
             self._changed = now
@@ -163,8 +174,8 @@ class Waiting:
 
     # -- each -------------------------------------------------------------------------------------
 
-    def _step(self, operation: Operation, record: Record | None) -> Progress:
-        if record is None or not record.done:
+    def _step(self, operation: Operation, record: Record) -> Progress:
+        if not record.done:
             return Pending()
         error = record.error(operation.vm)
         if error is None:
@@ -174,21 +185,31 @@ class Waiting:
         return Failed(error)
 
     def _done(self, operation: Operation) -> Progress:
-        """An operation that succeeded; what it has left is known if its VM was seen before."""
+        """An operation that succeeded, and what it has left."""
+        if operation.action is Action.DEPROVISION:
+            return Succeeded(vm=VM(operation.vm, State.ABSENT, id=operation.vm_id))
+        if operation.action is Action.RESTART and operation.mode == _RESET:
+            ref = Ref(operation.vm, operation.vm_id)
+            seen = next(iter(self._machines.describe([ref])), None)
+            return Succeeded({"restartConfirmed": True}, vm=seen)
+        if operation.action is Action.RESTART and operation.phase == 1:
+            return Next()
+        return Succeeded(vm=self._left(operation))
+
+    def _left(self, operation: Operation) -> VM | None:
+        """The VM as an operation has left it; None where only a look can tell.
+
+        When it booted last is not known: who needs it for a restart looks.
+        """
         known = self._machines.known(operation.vm_id)
-        match operation.action:
-            case Action.DEPROVISION:
-                return Succeeded(vm=VM(operation.vm, State.ABSENT, id=operation.vm_id))
-            case Action.RESTART if operation.mode == _POWER_CYCLE and operation.phase == 1:
-                return Next()
-            case Action.STOP if known is not None:
-                info = {key: value for key, value in known.info.items() if key != "publicIp"}
-                return Succeeded(vm=replace(known, state=State.STOPPED, info=info, error=None))
-            case Action.START | Action.RESTART if known is not None and (
-                self._machines.keeps_addresses(operation.vm_id)
-            ):
-                return Succeeded(vm=replace(known, state=State.RUNNING, error=None))
-        return Succeeded()
+        if known is None or operation.action is Action.PROVISION:
+            return None
+        if operation.action is Action.STOP:
+            info = {key: value for key, value in known.info.items() if key != "publicIp"}
+            return replace(known, state=State.STOPPED, info=info, error=None)
+        if not self._machines.keeps_addresses(operation.vm_id):
+            return None
+        return replace(known, state=State.RUNNING, started=None, error=None)
 
 
 def _is_time_out(error: Exception) -> bool:

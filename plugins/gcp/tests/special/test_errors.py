@@ -44,9 +44,10 @@ CASES: list[tuple[int, str, type[CloudError]]] = [
     (502, "", Unavailable),
     (408, "", Unavailable),
     (401, "", AuthError),
-    (403, "", AuthError),
-    (404, "", NotFound),
-    (409, "", Conflict),
+    (403, "", Unavailable),
+    (404, "", Unavailable),
+    (409, "", Unavailable),
+    (400, "SERVICE_ACCOUNT_ACCESS_DENIED", AuthError),
     (409, "somethingNew", CloudError),
 ]
 
@@ -67,6 +68,16 @@ def test_the_words_are_googles_alone() -> None:
     fault = read(refusal(403, "forbidden", "Required 'compute.instances.create' permission"))
     assert fault is not None
     assert fault.message == "gcp: Required 'compute.instances.create' permission"
+
+
+def test_metadata_that_is_quoted_is_not_told() -> None:
+    """GCE quotes the value that it refuses, which may be a secret."""
+    said = (
+        "Invalid value for field 'resource.metadata.items[0].value': '#!/bin/sh\nPW=c4n4ry'. Long."
+    )
+    fault = read(refusal(400, "invalid", said))
+    assert fault is not None
+    assert fault.message == "gcp: Invalid value for field 'resource.metadata.items[0].value':..."
 
 
 @pytest.mark.parametrize(

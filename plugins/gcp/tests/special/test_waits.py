@@ -330,3 +330,67 @@ def test_many_stops_and_deletions_end_rightly(ops: VMOps, gcp: Any) -> None:
     assert {gcp.power(name) for name in names} == {"TERMINATED"}
     gcp.all(ops, "deprovision", names)
     assert gcp.left() == []
+
+
+# -- what a stranger found -----------------------------------------------------------------------
+
+
+def test_a_deletion_that_failed_can_be_repeated(ops: VMOps, gcp: Any) -> None:
+    """The requestId of the next one is another: GCE would answer with the failed operation."""
+    gcp.up(ops)
+    for _ in range(2):
+        gcp.cloud.fault(operation="delete", code="INTERNAL_ERROR")
+        status, _ = gcp.end(ops, ops.vm_deprovision(WEB))
+        assert status is Status.FAILED
+    gcp.wait(ops, ops.vm_deprovision(WEB))
+    assert gcp.left() == []
+
+
+def test_an_operation_of_another_vm_is_not_believed(ops: VMOps, gcp: Any) -> None:
+    """A URL that names two VMs is judged by its VM alone."""
+    gcp.up(ops, "web-1")
+    gcp.up(ops, "web-2")
+    gcp.cloud.settings(stop=30.0)
+    _, stopped = ops.vm_stop({"vmName": "web-1"})
+    _, deleted = ops.vm_deprovision({"vmName": "web-2"})
+    gcp.wait(ops, (Status.PENDING, deleted))
+    forged = with_handle(stopped, operation=handle(deleted)["operation"])
+    assert ops.wait_vm_operation({**forged, "pollTimeout": 1.5})[0] is Status.TIMED_OUT
+
+
+def test_a_page_of_a_proxy_is_no_absence(ops: VMOps, gcp: Any, proxy: Any) -> None:
+    """A 404 without GCE's reason says nothing of the VM."""
+    from fault_proxy import Answer
+
+    gcp.up(gcp.open())
+    page = Answer(404, b"<html>no such page</html>", (("Content-Type", "text/html"),))
+    proxy.add("status", method="GET", path="/instances/", answer=page, times=2)
+    other = gcp.open()
+    gcp.wait(other, other.vm_deprovision(WEB))
+    assert gcp.left() == []
+
+
+def test_who_may_not_list_operations_waits_by_the_vms(ops: VMOps, gcp: Any) -> None:
+    """403 for the list of many operations: their VMs tell."""
+    gcp.cloud.fault(method="GET", path=r"/operations\?", status=403, reason="forbidden", times=99)
+    assert len(gcp.all(ops, "provision", [f"web-{i}" for i in range(12)])) == 12
+
+
+def test_a_restart_right_after_a_start_is_a_whole_one(ops: VMOps, gcp: Any) -> None:
+    """What a start left tells nothing of its boot, by which a restart without records is judged."""
+    gcp.up(ops)
+    gcp.wait(ops, ops.vm_stop(WEB))
+    gcp.wait(ops, ops.vm_start(WEB))
+    gcp.cloud.fault(path="/operations/", status=403, reason="forbidden", times=99)
+    with gcp.counted() as made:
+        gcp.wait(ops, ops.vm_restart(WEB))
+    assert made.count("instances.stop") == made.count("instances.start") == 1
+    assert gcp.power("web-1") == "RUNNING"
+
+
+def test_a_reset_with_a_record_is_confirmed(ops: VMOps, gcp: Any) -> None:
+    """The operation's own record says that it happened."""
+    gcp.up(ops)
+    result = gcp.wait(ops, ops.vm_restart({**WEB, "restartMode": "reset"}))
+    assert result["restartConfirmed"] is True
+    assert result["privateIp"]
