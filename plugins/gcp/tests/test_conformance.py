@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from vmops.testing import BackendConformance, CloudUnderTest
-from vmops_gcp.errors import CODES, NotGceError, SignInError
+from vmops_gcp.errors import CODES, NotGceError
 
 
 def _sample(code: str) -> Exception:
     """What Google's libraries raise for a code; or, where it has none, for what we call so."""
-    from google.auth.exceptions import DefaultCredentialsError
+    from google.auth.exceptions import DefaultCredentialsError, TransportError
     from requests.exceptions import ConnectionError as ConnectionLost
 
     made: dict[str, Callable[[], Exception]] = {
         "connectionLost": lambda: ConnectionLost("cut"),
         "credentialUnavailable": lambda: DefaultCredentialsError("no credentials"),
         "notGce": lambda: NotGceError("no status"),
-        "signInFailed": lambda: SignInError("nobody answers"),
+        "signInFailed": lambda: TransportError("nobody answers"),
     }
     return made.get(code, lambda: _refusal(code))()
 

@@ -20,7 +20,7 @@ from vmops import (
     Tags,
     Target,
 )
-from vmops.errors import CloudError, NotSupported
+from vmops.errors import NotSupported, TransientError
 from vmops_gcp import images, labels, launch
 from vmops_gcp.checkup import checks
 from vmops_gcp.client import Compute
@@ -32,8 +32,9 @@ from vmops_gcp.waiting import Waiting
 
 __all__ = ["GcpBackend"]
 
-_ATTEMPTS: Final = 20
-"""Failed deletions of one VM after which another one is not asked for."""
+_CLIENT: Final = "InstancesClient"
+_ATTEMPTS: Final = 8
+"""Operations of one token that may have failed before one more is not asked for."""
 _WRITES: Final = Limit(Bucket(900, 8))
 _LIMITS: Final = dict.fromkeys(("provision", "start", "stop", "restart", "deprovision"), _WRITES)
 _OWN_LIMITS: Final = dict.fromkeys(("read", "list", "wait"), Limit(Bucket(300, 18)))
@@ -87,26 +88,24 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
 
     def provision(self, vm: Target[GcpParams], token: str) -> Handle:
         """Insert the VM; a request that GCE has had already is answered with its operation."""
-        id_ = request_id("provision", token)
         body = launch.request(vm, self.settings)
         try:
-            record = self._sent("insert_unary", id_, instance_resource=body)
+            record = self._sent("insert_unary", vm, token, instance_resource=body)
         except Exception as exc:
             fault = read(exc)
             if fault is not None and fault.code == "alreadyExists":
                 made = self._machines.get(vm.name)
                 if made is not None and made.tags is not None and made.tags.token == token:
+                    id_ = request_id("insert_unary", f"{token}/{vm.name}")
                     return {"vmId": made.id, **self._operations.handle_of_request(id_)}
             raise
-        if error := record.error(vm.name):
-            raise error
         if not record.target_id:
             raise NotGceError("the answer to a create does not tell the new VM's id")
         return {"vmId": record.target_id, **record.handle()}
 
     def start(self, vm: Target[GcpParams], token: str) -> Handle:
         """Start a VM that is TERMINATED, GCE's word for stopped."""
-        return self._asked("start_unary", vm, request_id("start", token))
+        return self._asked("start_unary", vm, token)
 
     def stop(self, vm: Target[GcpParams], token: str, mode: StopMode) -> Handle:
         """Stop, which releases the compute."""
@@ -114,34 +113,21 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
             raise NotSupported(
                 "gcp: a stopped VM holds no compute on GCE", hint="leave out stopMode=keep"
             )
-        return self._asked("stop_unary", vm, request_id("stop", token))
+        return self._asked("stop_unary", vm, token, **_discarding(vm.params))
 
     def restart(self, vm: Target[GcpParams], token: str) -> Handle:
         """Reset, or the stop that begins a power cycle."""
-        verb = "stop_unary" if self.restart_phases(vm) > 1 else "reset_unary"
-        return self._asked(verb, vm, request_id("restart", token))
+        if self.restart_phases(vm) > 1:
+            return self._asked("stop_unary", vm, token, **_discarding(vm.params))
+        return self._asked("reset_unary", vm, token)
 
     def restart_phases(self, vm: Target[GcpParams]) -> int:
         """2 for a power cycle."""
         return 2 if vm.params.restart_mode == "power-cycle" else 1
 
     def deprovision(self, vm: Target[GcpParams], token: str) -> Handle:
-        """Delete the VM; its boot disk goes with it, and so does an address it was given.
-
-        The core's token stays the same until the VM is gone. So where GCE answers with an operation
-        that has failed before, the next request takes its id from that one.
-        """
-        key = f"{token}/{vm.id or vm.name}"
-        error: CloudError | None = None
-        for _ in range(_ATTEMPTS):
-            id_ = request_id("deprovision", key)
-            record = self._sent("delete_unary", id_, instance=vm.id or vm.name)
-            error = record.error(vm.name)
-            if error is None:
-                return record.handle()
-            key = record.name
-        assert error is not None  # noqa: S101  (there was at least one attempt)
-        raise error
+        """Delete the VM; its boot disk goes with it, and so does an address it was given."""
+        return self._asked("delete_unary", vm, token)
 
     def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:
         """What GCE's records of the operations say."""
@@ -159,15 +145,30 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
         """Close the clients' sockets."""
         self._compute.close()
 
-    def _asked(self, method: str, vm: Target[GcpParams], id_: str) -> Handle:
-        record = self._sent(method, id_, instance=vm.id or vm.name)
-        if error := record.error(vm.name):
-            raise error
-        return record.handle()
+    def _asked(self, method: str, vm: Target[GcpParams], token: str, **fields: Any) -> Handle:  # noqa: ANN401
+        return self._sent(method, vm, token, instance=vm.id or vm.name, **fields).handle()
 
-    def _sent(self, method: str, id_: str, **fields: Any) -> Record:  # noqa: ANN401
-        """The operation that a verb has begun."""
-        answer = self._compute.call("InstancesClient", method, request_id=id_, **fields)
-        record = Record(answer)
-        self._waiting.begun(record)
-        return record
+    def _sent(self, method: str, vm: Target[GcpParams], token: str, **fields: Any) -> Record:  # noqa: ANN401
+        """The operation that a verb has begun, and that has not failed yet.
+
+        A token may be that of an earlier attempt, whose operation GCE answers with. Where that one
+        has failed, and to ask again may help, the next request takes its id from it.
+        """
+        key = f"{token}/{vm.id or vm.name}"
+        for attempt in range(1, _ATTEMPTS + 1):
+            id_ = request_id(method, key)
+            record = Record(self._compute.call(_CLIENT, method, request_id=id_, **fields))
+            error = record.error(vm.name)
+            if error is None:
+                self._waiting.begun(record)
+                return record
+            again = method == "delete_unary" or isinstance(error, TransientError)
+            if not again or attempt == _ATTEMPTS:
+                raise error
+            key = record.name
+        raise AssertionError("unreachable")
+
+
+def _discarding(params: GcpParams) -> dict[str, bool]:
+    """A stop's option, left out where it is not wanted: GCE refuses to lose data then."""
+    return {"discard_local_ssd": True} if params.discard_local_ssd else {}

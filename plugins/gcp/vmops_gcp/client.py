@@ -6,13 +6,15 @@ somebody gave; Google's clients compose all of them from names.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
-from vmops_gcp.errors import NotGceError, SignInError, read
+from vmops.errors import InvalidRequest
+from vmops_gcp.errors import NotGceError, read
 from vmops_gcp.settings import GcpSettings
 
 __all__ = ["Compute"]
@@ -44,7 +46,6 @@ class Compute:
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._credentials: Any = None
-        self._worked = False
         self._date = ""
 
     # -- requests ---------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ class Compute:
         asked = {**self._place(zonal=zonal), **fields}
         answer = self._guarded(
             lambda: getattr(self._client(client), method)(
-                request=asked, timeout=timeout or _TIMEOUT, retry=None
+                request=asked, timeout=_TIMEOUT if timeout is None else timeout, retry=None
             )
         )
         return type(answer).pb(answer)
@@ -86,18 +87,27 @@ class Compute:
             fault = read(exc)
             if fault is None or fault.code != "notFound":  # a proxy's page says nothing of a VM
                 raise
+            if not any(f"/{name}'" in fault.message for name in fields.values()):
+                raise InvalidRequest(fault.message, hint="check project and zone") from exc
             return None
 
-    def pages(self, client: str, **fields: object) -> Iterator[Any]:
-        """The pages of a list in the zone, each of up to 500 items and paid for."""
+    def pages(self, client: str, timeout: float = _TIMEOUT, **fields: object) -> Iterator[Any]:
+        """The pages of a list in the zone, each of up to 500 items and paid for.
+
+        Raises:
+            NotGceError: Something answered that is no list.
+        """
         asked = {**self._place(), "max_results": _PAGE, **fields}
+        wait = min(timeout, _TIMEOUT)
         self.pay("list")
         pager = self._guarded(
-            lambda: self._client(client).list(request=asked, timeout=_TIMEOUT, retry=None)
+            lambda: self._client(client).list(request=asked, timeout=wait, retry=None)
         )
         pages = pager.pages
         page = next(pages)
         while page is not None:
+            if not page.kind.startswith("compute#"):
+                raise NotGceError("the answer is no list of GCE's")
             yield type(page).pb(page)
             if not page.next_page_token:
                 return
@@ -143,24 +153,16 @@ class Compute:
 
         Raises:
             NotGceError: Something answered, but not GCE.
-            SignInError: There is no new token, although there was one before.
         """
-        from google.auth.exceptions import GoogleAuthError
         from google.protobuf.json_format import ParseError
         from requests.exceptions import TooManyRedirects
 
         try:
-            answer = call()
-        except GoogleAuthError as exc:
-            if self._worked:
-                raise SignInError(str(exc)) from exc
-            raise
+            return call()
         except (ParseError, UnicodeDecodeError) as exc:
             raise NotGceError("the answer is not GCE's (a proxy's, or a cut one)") from exc
         except TooManyRedirects as exc:
             raise NotGceError("the answer leads elsewhere, which GCE's never does") from exc
-        self._worked = True
-        return answer
 
     def _client(self, name: str) -> Any:  # noqa: ANN401
         client = self._clients.get(name)
@@ -178,13 +180,17 @@ class Compute:
         from google.cloud import compute_v1
         from requests.adapters import HTTPAdapter
 
+        logging.getLogger(compute_v1.__name__).setLevel(logging.INFO)  # at DEBUG: all user data
         if self._credentials is None:
             self._credentials, _ = google.auth.default(scopes=_SCOPES)
         options = ClientOptions(api_endpoint=self._settings.endpoint_url)
         client = getattr(compute_v1, name)(credentials=self._credentials, client_options=options)
         session = client.transport._session  # noqa: SLF001  (the SDK offers no other way to it)
-        session.auth = _as_it_is  # else a ~/.netrc would take the place of the bearer token
-        session.max_redirects = 0
+        for one in (session, session._auth_request_session):  # noqa: SLF001  (that of its tokens)
+            one.auth = _as_it_is  # else a ~/.netrc would take the place of the bearer token
+            one.max_redirects = 0
+        if str(self._settings.endpoint_url).startswith("http:"):
+            session.trust_env = False  # this machine's own address is not behind a proxy
         session.hooks["response"].append(self._seen)
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS))

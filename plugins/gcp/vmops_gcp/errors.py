@@ -7,6 +7,7 @@ A request is refused with a reason (rateLimitExceeded); an operation fails with 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -27,7 +28,7 @@ from vmops.errors import (
     Unavailable,
 )
 
-__all__ = ["CODES", "NotGceError", "SignInError", "caused", "read"]
+__all__ = ["CODES", "NotGceError", "caused", "read"]
 
 _LONGEST: Final = 500
 _REQUEST: Final = re.compile(r"^[A-Z]+ https?://\S+: ")
@@ -56,10 +57,6 @@ _HINTS: Final = {
 
 class NotGceError(Exception):
     """An answer that is no answer of GCE: HTML from a proxy, an empty body, what is cut short."""
-
-
-class SignInError(Exception):
-    """There is no new token at the moment, although there was one before."""
 
 
 CODES: Final[Mapping[str, type[CloudError]]] = {
@@ -136,9 +133,9 @@ def read(error: Exception) -> Fault | None:
 
     if isinstance(error, GoogleAPICallError):
         return _refusal(error)
-    if isinstance(error, auth.TransportError | SignInError):
-        return Fault("signInFailed", f"gcp: no access token: {_short(error)}", unsent=True)
     if isinstance(error, auth.GoogleAuthError):
+        if error.retryable or isinstance(error, auth.TransportError) or _is_cut(error):
+            return Fault("signInFailed", f"gcp: no access token: {_short(error)}", unsent=True)
         hint = _HINTS["credentialUnavailable"]
         return Fault("credentialUnavailable", f"gcp: {_short(error)}", hint=hint, unsent=True)
     if isinstance(error, RequestException):
@@ -193,14 +190,23 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
     if not text:
         return None
     try:
-        return max(float(text), 0.0)
+        number = float(text)
     except ValueError:
         pass
+    else:
+        return max(number, 0.0) if math.isfinite(number) else None
     try:
         then = parsedate_to_datetime(text)
         return max((then - parsedate_to_datetime(headers.get("Date", ""))).total_seconds(), 0.0)
     except (ValueError, TypeError):
         return None
+
+
+def _is_cut(error: BaseException) -> bool:
+    """Whether a token could not be had because nobody answered."""
+    from google.auth.exceptions import TransportError
+
+    return isinstance(error.__cause__ or error.__context__, TransportError)
 
 
 def _never_connected(error: BaseException | None) -> bool:

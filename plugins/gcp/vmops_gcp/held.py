@@ -54,11 +54,11 @@ class HeldWaits:
         with self._answered:
             for name in names:
                 if name not in self._held and name not in self._answers:
-                    self._held.add(name)
                     # daemons: a process that ends does not wait for an answer it no longer wants
                     threading.Thread(
                         target=self._hold, args=(name, min(left, _LONGEST)), daemon=True
                     ).start()
+                    self._held.add(name)
             self._answered.wait_for(lambda: any(name in self._answers for name in names), pause)
             return {name: self._answers.pop(name) for name in names if name in self._answers}
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from vmops import VM, Tags
-from vmops.errors import NotFound
+from vmops.errors import Conflict, NotFound
 from vmops_gcp.client import Compute
 from vmops_gcp.errors import NotGceError, read
 from vmops_gcp.operations import Operations, Record
 
 __all__ = ["rewrite"]
 
-_INSTANCES: Final = "InstancesClient"
-_DISKS: Final = "DisksClient"
 _ENOUGH: Final = 30.0
 """Seconds for which the end of a change of labels is waited for."""
 _ATTEMPTS: Final = 4
+_BODIES: Final = {
+    "InstancesClient": ("instance", "instance", "instances_set_labels_request_resource"),
+    "DisksClient": ("disk", "resource", "zone_set_labels_request_resource"),
+}
+"""Client -> how its get and its setLabels call the resource, and the new labels."""
 
 
 def rewrite(compute: Compute, operations: Operations, vm: VM, tags: Tags) -> None:
@@ -26,42 +27,53 @@ def rewrite(compute: Compute, operations: Operations, vm: VM, tags: Tags) -> Non
 
     Raises:
         NotFound: The VM is gone.
+        Conflict: It is not the one that was described any more: another install has taken it over.
         CloudError: GCE refused a change.
     """
-
-    def change_vm(shown: Any) -> Record:  # noqa: ANN401  (an Instance of the SDK)
-        body = _merged(shown, tags)
-        answer = compute.call(
-            _INSTANCES,
-            "set_labels_unary",
-            instance=vm.id,
-            instances_set_labels_request_resource=body,
-        )
-        return Record(answer)
-
-    def change_disk(shown: Any) -> Record:  # noqa: ANN401  (a Disk of the SDK)
-        body = _merged(shown, tags)
-        answer = compute.call(
-            _DISKS,
-            "set_labels_unary",
-            resource=shown.name,
-            zone_set_labels_request_resource=body,
-        )
-        return Record(answer)
-
-    model = compute.get(_INSTANCES, instance=vm.id)
+    model = compute.get("InstancesClient", instance=vm.id)
     if model is None:
         raise NotFound(f"gcp: VM {vm.name!r} is gone")
-    look = partial(compute.get, _INSTANCES, instance=vm.id)
-    begun = [_unless_changed(model, look, change_vm)]
+    begun = [_changed(compute, "InstancesClient", vm.id, vm, tags)]
     for disk in model.disks:
-        name = disk.source.rpartition("/")[2]
-        if disk.auto_delete and name:
-            look = partial(compute.get, _DISKS, disk=name)
-            begun.append(_unless_changed(look(), look, change_disk))
+        zonal, _, name = disk.source.rpartition("/disks/")
+        if disk.auto_delete and name and "/regions/" not in zonal:
+            begun.append(_changed(compute, "DisksClient", name, vm, tags))
     for record in begun:
         if record is not None:
             _finish(operations, record, vm)
+
+
+def _changed(compute: Compute, client: str, name: str, vm: VM, tags: Tags) -> Record | None:
+    """The operation that merges labels into those of a resource; None if there is none.
+
+    Who changes labels at the same time makes GCE refuse this one: it is made again, of the new.
+    """
+    got, put, body = _BODIES[client]
+    for attempt in range(_ATTEMPTS):
+        shown = compute.get(client, **{got: name})
+        if shown is None:
+            return None
+        _check(shown, vm)
+        asked: dict[str, Any] = {put: name, body: _merged(shown, tags)}
+        try:
+            return Record(compute.call(client, "set_labels_unary", **asked))
+        except Exception as exc:
+            fault = read(exc)
+            if fault is None or fault.code != "conditionNotMet" or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _check(shown: Any, vm: VM) -> None:  # noqa: ANN401  (an Instance or Disk of the SDK)
+    """Nobody else has taken the VM over since it was described."""
+    found = Tags.from_dict(shown.labels)
+    if found is None or vm.tags is None:
+        return
+    if (found.owner, found.token) != (vm.tags.owner, vm.tags.token):
+        raise Conflict(
+            f"gcp: {shown.name!r} belongs to vmops install {found.owner!r} by now",
+            hint="leave it to that one",
+        )
 
 
 def _merged(shown: Any, tags: Tags) -> dict[str, Any]:  # noqa: ANN401
@@ -70,28 +82,6 @@ def _merged(shown: Any, tags: Tags) -> dict[str, Any]:  # noqa: ANN401
         "label_fingerprint": shown.label_fingerprint,
         "labels": {**shown.labels, **tags.to_dict()},
     }
-
-
-def _unless_changed(
-    shown: Any,  # noqa: ANN401
-    look: Callable[[], Any],
-    change: Callable[[Any], Record],
-) -> Record | None:
-    """The change of a resource as it is shown; None if there is none.
-
-    Who changes labels at the same time makes GCE refuse this one: it is made again, of the new.
-    """
-    for attempt in range(_ATTEMPTS):
-        shown = look() if attempt else shown
-        if shown is None:
-            return None
-        try:
-            return change(shown)
-        except Exception as exc:
-            fault = read(exc)
-            if fault is None or fault.code != "conditionNotMet" or attempt == _ATTEMPTS - 1:
-                raise
-    raise AssertionError("unreachable")
 
 
 def _finish(operations: Operations, record: Record, vm: VM) -> None:

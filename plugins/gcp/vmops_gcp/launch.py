@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from vmops import Tags, Target
@@ -9,6 +10,8 @@ from vmops_gcp.settings import GcpParams, GcpSettings
 
 __all__ = ["region", "request"]
 
+_GPU: Final = re.compile(r"(a[2-9]x?|g[2-9])-", re.ASCII)
+"""Machine series with GPUs ("GPU machine types", Compute Engine documentation)."""
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -35,16 +38,25 @@ def request(vm: Target[GcpParams], settings: GcpSettings) -> dict[str, Any]:
         body["metadata"] = {"items": [{"key": k, "value": v} for k, v in items.items()]}
     if params.network_tags:
         body["tags"] = {"items": list(params.network_tags)}
-    if params.spot:
-        body["scheduling"] = {
-            "provisioning_model": "SPOT",
-            "instance_termination_action": params.spot_eviction.upper(),
-            "automatic_restart": False,
-            "on_host_maintenance": "TERMINATE",
-        }
+    if scheduling := _scheduling(params):
+        body["scheduling"] = scheduling
     if params.service_account:
         body["service_accounts"] = [{"email": params.service_account, "scopes": [_SCOPE]}]
     return body
+
+
+def _scheduling(params: GcpParams) -> dict[str, Any]:
+    """What becomes of it when its host is needed: with a GPU, or as a spot VM, it cannot move."""
+    found: dict[str, Any] = {}
+    if params.spot or _GPU.match(params.vm_size):
+        found["on_host_maintenance"] = "TERMINATE"
+    if params.spot:
+        found |= {
+            "provisioning_model": "SPOT",
+            "instance_termination_action": params.spot_eviction.upper(),
+            "automatic_restart": False,
+        }
+    return found
 
 
 def _disk(params: GcpParams, zone: str, labels: dict[str, str]) -> dict[str, Any]:

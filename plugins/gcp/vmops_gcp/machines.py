@@ -15,6 +15,7 @@ from vmops import VM, Ref, State, Tags
 from vmops.errors import NotSupported
 from vmops_gcp.client import Compute
 from vmops_gcp.errors import NotGceError
+from vmops_gcp.memory import Memory
 
 __all__ = ["Machines"]
 
@@ -53,8 +54,9 @@ class Machines:
     def __init__(self, compute: Compute) -> None:
         """Ask nothing yet."""
         self._compute = compute
-        self._seen: dict[str, VM] = {}
-        self._public: set[str] = set()
+        self._seen: Memory[VM] = Memory(_REMEMBERED)
+        self._fixed: Memory[bool] = Memory(_REMEMBERED)
+        self._gone: Memory[bool] = Memory(_REMEMBERED)
 
     def known(self, id_: str) -> VM | None:
         """A VM as it was seen last, if this connection has seen it."""
@@ -63,7 +65,7 @@ class Machines:
     def keeps_addresses(self, id_: str) -> bool:
         """Whether a start leaves a VM the addresses it had: each brings another public one."""
         vm = self._seen.get(id_)
-        return vm is not None and "privateIp" in vm.info and id_ not in self._public
+        return vm is not None and "privateIp" in vm.info and bool(self._fixed.get(id_))
 
     def ours(self) -> list[VM]:
         """All VMs of the zone that carry vmops labels."""
@@ -92,13 +94,14 @@ class Machines:
         return [vm for vm in found if vm is not None]
 
     def _one(self, ref: Ref) -> VM | None:
-        vm = self.get(ref.id or ref.name)
+        vm = None if self._gone.get(ref.id) else self.get(ref.id or ref.name)
         if vm is None and (before := self._seen.get(ref.id)) is not None:
+            self._gone.keep(ref.id, True)  # noqa: FBT003  (an id never comes back)
             return VM(before.name, State.ABSENT, id=ref.id, tags=before.tags)
         return vm
 
     def _listed(self, filter_: str) -> Iterator[VM]:
-        fields = {"filter": filter_} if filter_ else {}
+        fields: dict[str, Any] = {"filter": filter_} if filter_ else {}
         for page in self._compute.pages(_CLIENT, **fields):
             for model in page.items:
                 yield self._read(model)
@@ -107,14 +110,8 @@ class Machines:
         if not model.name or not model.id:
             raise NotGceError("the answer is no VM: it has no name or no id")
         vm = _vm(model)
-        self._seen.pop(vm.id, None)
-        self._seen[vm.id] = vm
-        if any(card.access_configs for card in model.network_interfaces):
-            self._public.add(vm.id)
-        while len(self._seen) > _REMEMBERED:
-            oldest = next(iter(self._seen))
-            self._seen.pop(oldest, None)
-            self._public.discard(oldest)
+        self._seen.keep(vm.id, vm)
+        self._fixed.keep(vm.id, not any(card.access_configs for card in model.network_interfaces))
         return vm
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from vmops import Operation
+from vmops import Action, Operation
 from vmops.errors import CloudError
 from vmops_gcp.client import Compute
 from vmops_gcp.errors import NotGceError, caused, read
@@ -34,6 +34,16 @@ def request_id(verb: str, token: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{verb}/{token}"))
 
 
+_KINDS: Final[Mapping[Action, frozenset[str]]] = {
+    Action.PROVISION: frozenset({"insert"}),
+    Action.START: frozenset({"start"}),
+    Action.STOP: frozenset({"stop"}),
+    Action.RESTART: frozenset({"stop", "start", "reset"}),
+    Action.DEPROVISION: frozenset({"delete"}),
+}
+"""Action -> what GCE calls its operations (`operationType`)."""
+
+
 class Record:
     """An operation as GCE shows it.
 
@@ -41,7 +51,7 @@ class Record:
         shown: The protobuf message.
     """
 
-    __slots__ = ("_errors", "begun", "done", "http_status", "name", "target_id")
+    __slots__ = ("_errors", "begun", "done", "http_status", "kind", "name", "target_id")
 
     def __init__(self, shown: Any) -> None:  # noqa: ANN401  (an Operation of the SDK)
         """Read what is needed.
@@ -53,6 +63,7 @@ class Record:
             raise NotGceError("the answer is no operation: it has no name or no status")
         self.name: str = shown.name
         self.done: bool = shown.status == _done_status()
+        self.kind: str = shown.operation_type
         self.target_id: str = str(shown.target_id) if shown.target_id else ""
         self.begun = _epoch(shown.insert_time)
         self.http_status: int = shown.http_error_status_code
@@ -65,8 +76,9 @@ class Record:
         return caused(vm, self._errors or [_Nameless(self.http_status)])
 
     def is_about(self, operation: Operation) -> bool:
-        """Whether it is about the VM that an operation's URL names: a forged one may name two."""
-        return self.target_id in {"", operation.vm_id} or not operation.vm_id
+        """Whether it is what an operation's URL says: a forged one may name another VM or verb."""
+        same_vm = self.target_id in {"", operation.vm_id} or not operation.vm_id
+        return same_vm and self.kind in {"", *_KINDS[operation.action]}
 
     def handle(self) -> dict[str, str]:
         """What a URL keeps of it."""
@@ -84,10 +96,10 @@ class Operations:
         """Ask nothing yet."""
         self._compute = compute
 
-    def get(self, name: str) -> Record:
+    def get(self, name: str, timeout: float) -> Record:
         """An operation as it is now."""
         self._compute.pay("read")
-        return Record(self._compute.call(_CLIENT, "get", operation=name))
+        return Record(self._compute.call(_CLIENT, "get", operation=name, timeout=timeout))
 
     def wait(self, name: str, timeout: float) -> Record:
         """An operation when it is done, or after two minutes at most; so GCE promises.
@@ -99,11 +111,11 @@ class Operations:
         self._compute.pay("wait")
         return Record(self._compute.call(_CLIENT, "wait", operation=name, timeout=timeout))
 
-    def finished(self, since: float) -> Iterator[list[Record]]:
+    def finished(self, since: float, timeout: float) -> Iterator[list[Record]]:
         """Pages of the zone's operations that are done, newest first, back to that time."""
-        newest = {"filter": "status = DONE", "order_by": "creationTimestamp desc"}
-        for page in self._compute.pages(_CLIENT, **newest):
-            records = [Record(item) for item in page.items]
+        newest: dict[str, Any] = {"filter": "status = DONE", "order_by": "creationTimestamp desc"}
+        for page in self._compute.pages(_CLIENT, timeout, **newest):
+            records = [Record(item) for item in page.items if item.name and item.status]
             yield records
             if records and records[-1].begun < since:
                 return
@@ -136,11 +148,20 @@ def begun(operation: Operation) -> float:
     return float(text) - 1 if known else operation.at - _SKEW
 
 
+_BY_STATUS: Final = {
+    403: "PERMISSIONS_ERROR",
+    404: "RESOURCE_NOT_FOUND",
+    409: "RESOURCE_IN_USE",
+    429: "RATE_LIMIT_EXCEEDED",
+}
+
+
 class _Nameless:
     """An error of which there is only an HTTP status."""
 
     def __init__(self, status: int) -> None:
-        self.code = "unavailable" if status >= 500 else str(status)  # noqa: PLR2004
+        otherwise = "UNAVAILABLE" if status >= 500 else "BAD_REQUEST"  # noqa: PLR2004
+        self.code = _BY_STATUS.get(status, otherwise)
         self.message = f"the operation ended with HTTP status {status}"
 
 

@@ -207,6 +207,11 @@ class GcpParams(Params):
         max_length=320,
         description="Service account that the guest acts as; none by default.",
     )
+    discard_local_ssd: bool = Field(
+        default=False,
+        description="Whether a stop may discard what is on local SSDs; GCE does not stop a VM that"
+        " has some otherwise.",
+    )
     restart_mode: Literal["power-cycle", "reset"] = Field(
         "power-cycle",
         description="Power-cycle is a stop, then a start; reset is hard, like a button.",

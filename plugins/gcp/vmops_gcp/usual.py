@@ -40,11 +40,14 @@ def _configured(section: str, key: str) -> str:
 
 
 def _of_credentials() -> str:
-    """The project in the file of the application default credentials."""
+    """The project of a service account whose key is the application default credentials.
+
+    The project that pays for a user's calls (quota_project_id) need not be where VMs belong.
+    """
     place = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
     file = Path(place) if place else _folder() / "application_default_credentials.json"
     try:
         held = json.loads(file.read_text("utf-8"))
-        return str(held.get("project_id") or held.get("quota_project_id") or "")
+        return str(held.get("project_id") or "")
     except (OSError, ValueError, AttributeError):
         return ""

@@ -6,15 +6,19 @@ them cost a page or two a look, and none is believed to be over because it is mi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from typing import Final
 
 from vmops import VM, Action, Failed, Next, Operation, Pending, Progress, Ref, State, Succeeded
+from vmops.errors import NotFound
 from vmops_gcp.client import Compute
 from vmops_gcp.errors import read
 from vmops_gcp.held import MOST, HeldWaits
 from vmops_gcp.machines import Machines
+from vmops_gcp.memory import Memory
 from vmops_gcp.operations import Operations, Record, begun, name_of
 
 __all__ = ["Waiting"]
@@ -28,9 +32,14 @@ _HOLD: Final = 0.5
 _LISTS: Final = (1.0, 3.0)
 """Seconds between two lists: while operations end, and at most while none does."""
 _SLOWER: Final = 0.1
+_PAGES: Final = 3
+"""Pages of a list that are read; what is older is asked about by itself."""
 _OVERDUE: Final = 60.0
 """Seconds after which an operation that no list shows is asked about by itself."""
-_REMEMBERED: Final = 1000
+_UNKNOWN: Final = frozenset({"notFound", "forbidden"})
+"""Forgotten, or not for us to see: the VM tells."""
+
+Answer = Record | Exception
 
 
 class Waiting:
@@ -48,128 +57,135 @@ class Waiting:
         self._machines = machines
         self._operations = operations
         self._held = HeldWaits(operations.wait)
+        self._ended: Memory[Record] = Memory(1000)
         self._listed = 0.0
         self._changed = 0.0
-        self._asked: dict[str, float] = {}
-        self._ended: dict[str, Record] = {}
+        self._since: dict[str, float] = {}
 
     def begun(self, record: Record) -> None:
         """An operation was begun here; one that is done already needs no further question."""
         if record.done:
-            self._ended[record.name] = record
-            while len(self._ended) > _REMEMBERED:
-                self._ended.pop(next(iter(self._ended)), None)
+            self._ended.keep(record.name, record)
 
     def progress(
         self, operations: Sequence[Operation], now: float, timeout: float
     ) -> dict[str, Progress]:
         """How operations stand, by id; those that GCE keeps no record of are left out."""
-        found: dict[str, Progress] = {}
-        open_: dict[str, Operation] = {}
+        named: dict[str, list[Operation]] = {}
         for operation in operations:
-            name = name_of(operation)
-            if (ended := self._ended.pop(name, None)) is not None:
-                if ended.is_about(operation):
-                    found[operation.id] = self._step(operation, ended)
-            elif name:
-                open_[name] = operation
-        if not open_:
-            return found
-        if timeout <= _GLANCE and len(open_) <= MOST:
-            return found | self._seen(open_, self._glances(list(open_)))
-        if self._held.room(list(open_)):
-            pause = 0.0 if found else min(_HOLD, timeout)
-            answers = self._held.answers(list(open_), timeout, pause)
-            return found | self._seen(open_, answers)
-        return found | self._in_lists(open_, now)
+            if name := name_of(operation):
+                named.setdefault(name, []).append(operation)
+        ended = {name: record for name in named if (record := self._ended.take(name)) is not None}
+        found = self._told(named, ended)
+        left = {name: some for name, some in named.items() if name not in ended}
+        return found | (self._asked(left, now, timeout, at_once=bool(found)) if left else {})
 
-    # -- a few ------------------------------------------------------------------------------------
+    def _asked(
+        self,
+        operations: Mapping[str, list[Operation]],
+        now: float,
+        timeout: float,
+        *,
+        at_once: bool,
+    ) -> dict[str, Progress]:
+        """What GCE says of these operations, in the way that costs the fewest calls."""
+        names = list(operations)
+        if timeout <= _GLANCE and len(names) <= MOST:
+            return self._told(operations, self._glances(names, timeout))
+        if self._held.room(names):
+            pause = 0.0 if at_once else min(_HOLD, timeout)
+            return self._told(operations, self._held.answers(names, timeout, pause))
+        return self._in_lists(operations, now, timeout)
 
-    def _glances(self, names: list[str]) -> dict[str, Record | Exception]:
+    def _glances(self, names: list[str], timeout: float) -> dict[str, Answer]:
         """These operations as they are at this moment."""
-
-        def ask(name: str) -> Record | Exception:
-            try:
-                return self._operations.get(name)
-            except Exception as exc:
-                if read(exc) is None:
-                    raise
-                return exc
-
+        ask = partial(self._glance, max(timeout, _GLANCE))
         return dict(zip(names, self._compute.each(ask, names), strict=True))
 
-    def _seen(
-        self, operations: dict[str, Operation], answers: dict[str, Record | Exception]
+    def _glance(self, timeout: float, name: str) -> Answer:
+        try:
+            return self._operations.get(name, timeout)
+        except Exception as exc:
+            if read(exc) is None:
+                raise
+            return exc
+
+    def _told(
+        self, operations: Mapping[str, list[Operation]], answers: Mapping[str, Answer]
     ) -> dict[str, Progress]:
-        """What answers say. An operation without one goes on; one that GCE forgot is left out.
+        """What answers say. Operations without one go on; those that GCE forgot are left out.
 
         Raises:
             Exception: What Google's libraries raise, where no answer told anything.
         """
         found: dict[str, Progress] = {}
         troubles: list[Exception] = []
-        for name, operation in operations.items():
+        for name, some in operations.items():
             answer = answers.get(name)
-            if isinstance(answer, Exception):
-                fault = read(answer)
-                if fault is not None and fault.code in {"notFound", "forbidden"}:
-                    continue  # forgotten, or not for us to see: its VM tells
-                if not _is_time_out(answer):
-                    troubles.append(answer)
-                found[operation.id] = Pending(fault.retry_after if fault else None)
-            elif answer is None:
-                found[operation.id] = Pending()
-            elif answer.is_about(operation):
-                found[operation.id] = self._step(operation, answer)
+            if isinstance(answer, Record):
+                found |= {one.id: self._step(one, answer) for one in some if answer.is_about(one)}
+                continue
+            fault = read(answer) if answer is not None else None
+            if fault is not None and fault.code in _UNKNOWN:
+                continue
+            if answer is not None and not _is_time_out(answer):
+                troubles.append(answer)
+            found |= {one.id: Pending(fault.retry_after if fault else None) for one in some}
         if troubles and len(troubles) == len(answers):
             raise troubles[0]
         return found
 
     # -- many -------------------------------------------------------------------------------------
 
-    def _in_lists(self, operations: dict[str, Operation], now: float) -> dict[str, Progress]:
+    def _in_lists(
+        self, operations: Mapping[str, list[Operation]], now: float, timeout: float
+    ) -> dict[str, Progress]:
         """What the list of finished operations says; between two lists, nothing."""
-        wanted = dict(operations)
-        self._changed = max(self._changed, *(one.at for one in operations.values()))
-        if (left := self._listed + self._pause(now) - now) > 0:
-            return {one.id: Pending(left) for one in operations.values()}
-        found: dict[str, Progress] = {}
-        since = min(begun(one) for one in operations.values())
+        all_of_them = [one for some in operations.values() for one in some]
+        self._changed = max(self._changed, *(one.at for one in all_of_them))
+        left = self._listed + self._pause(now) - now
+        if left > 0 and timeout > _GLANCE:
+            return {one.id: Pending(left) for one in all_of_them}
         try:
-            for records in self._operations.finished(since):
-                for record in records:
-                    operation = wanted.pop(record.name, None)
-                    if operation is not None and record.is_about(operation):
-                        found[operation.id] = self._step(operation, record)
-                if not wanted:
-                    break
+            records = self._finished(operations, timeout)
         except Exception as exc:
             fault = read(exc)
             if fault is None or fault.code != "forbidden":
                 raise
             return {}  # not for us to see: the VMs tell
         self._listed = now
-        if found:
+        if records:
             self._changed = now
-        overdue = self._overdue(wanted, now)
-        found |= self._seen(overdue, self._glances(list(overdue)))
-        pending = [one for name, one in wanted.items() if name not in overdue]
+        wanted = {name: some for name, some in operations.items() if name not in records}
+        overdue = self._overdue(list(wanted), now)
+        found = self._told({n: operations[n] for n in records}, records)
+        found |= self._told({n: operations[n] for n in overdue}, self._glances(overdue, timeout))
+        pending = [one for name, some in wanted.items() if name not in overdue for one in some]
         return found | {one.id: Pending(self._pause(now)) for one in pending}
+
+    def _finished(
+        self, operations: Mapping[str, list[Operation]], timeout: float
+    ) -> dict[str, Record]:
+        """Those of these operations that are done, as far as the newest pages show them."""
+        since = min(begun(one) for some in operations.values() for one in some)
+        found: dict[str, Record] = {}
+        pages = self._operations.finished(since, max(timeout, _GLANCE))
+        for records in islice(pages, _PAGES):
+            found |= {record.name: record for record in records if record.name in operations}
+            if len(found) == len(operations):
+                break
+        return found
 
     def _pause(self, now: float) -> float:
         """Seconds from one list to the next: longer while nothing ends."""
         quick, slow = _LISTS
         return max(quick, min((now - self._changed) * _SLOWER, slow))
 
-    def _overdue(self, operations: dict[str, Operation], now: float) -> dict[str, Operation]:
+    def _overdue(self, names: list[str], now: float) -> list[str]:
         """A few operations that no list has shown for long; GCE may have forgotten them."""
-        late: dict[str, Operation] = {}
-        asked: dict[str, float] = {}
-        for name, operation in operations.items():
-            asked[name] = self._asked.get(name, now)
-            if now - asked[name] > _OVERDUE and len(late) < MOST:
-                late[name], asked[name] = operation, now
-        self._asked = asked
+        self._since = {name: self._since.get(name, now) for name in names}
+        late = [name for name in names if now - self._since[name] > _OVERDUE][:MOST]
+        self._since |= dict.fromkeys(late, now)
         return late
 
     # -- each -------------------------------------------------------------------------------------
@@ -178,11 +194,8 @@ class Waiting:
         if not record.done:
             return Pending()
         error = record.error(operation.vm)
-        if error is None:
-            return self._done(operation)
-        if operation.action is Action.DEPROVISION and error.provider_code == "RESOURCE_NOT_FOUND":
-            return self._done(operation)
-        return Failed(error)
+        gone = operation.action is Action.DEPROVISION and isinstance(error, NotFound)
+        return self._done(operation) if error is None or gone else Failed(error)
 
     def _done(self, operation: Operation) -> Progress:
         """An operation that succeeded, and what it has left."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from gce_answers import refusal
+from google.auth.exceptions import RefreshError, TransportError
 from requests.exceptions import ConnectionError as ConnectionLost
 from requests.exceptions import ReadTimeout
 from urllib3.exceptions import MaxRetryError, NewConnectionError
@@ -22,7 +23,7 @@ from vmops.errors import (
     Throttled,
     Unavailable,
 )
-from vmops_gcp.errors import CODES, SignInError, caused, read
+from vmops_gcp.errors import CODES, caused, read
 
 CASES: list[tuple[int, str, type[CloudError]]] = [
     (403, "rateLimitExceeded", Throttled),
@@ -93,6 +94,7 @@ def test_metadata_that_is_quoted_is_not_told() -> None:
             9.0,
         ),
         ({"Retry_After": "soon"}, None),
+        ({"Retry_After": "nan"}, None),
         ({}, None),
     ],
 )
@@ -110,12 +112,21 @@ def test_whether_anything_was_sent() -> None:
         (ConnectionLost(refused), True),
         (ConnectionLost("cut in the middle"), False),
         (ReadTimeout("late"), False),
-        (SignInError("metadata server is away"), True),
+        (TransportError("metadata server is away"), True),
+        (RefreshError("metadata server is away", retryable=True), True),
     ]:
         fault = read(error)
         assert fault is not None
         assert CODES[fault.code] is Unavailable
         assert fault.unsent is unsent
+
+
+def test_credentials_that_are_over() -> None:
+    """What no repetition mends says what to do."""
+    fault = read(RefreshError("invalid_grant: revoked"))
+    assert fault is not None
+    assert CODES[fault.code] is AuthError
+    assert "gcloud auth application-default login" in fault.hint
 
 
 def test_a_bug_is_no_answer() -> None:

@@ -297,3 +297,38 @@ def test_labels_that_somebody_changes_at_the_same_time(gcp: Any, ops: VMOps) -> 
     gcp.cloud.fault(**changed, times=9)
     status, result = ops.renew({"vmName": "web-1", "ttl": 9000})
     assert (status, type(result.error)) == (Status.FAILED, Conflict)
+
+
+def test_a_vm_that_another_install_has_taken_over_is_not_renewed(
+    gcp: Any, ops: VMOps, backend: Any
+) -> None:
+    """Between look and change: its labels are left as they are."""
+    gcp.up(ops, ttl=3600)
+    (mine,) = backend.describe([Ref("web-1")])
+    shown = gcp.model("web-1")
+    theirs = {**shown["labels"], "vmops-owner": "another"}
+    change = {"labelFingerprint": shown["labelFingerprint"], "labels": theirs}
+    gcp.cloud.call("POST", gcp.path("instances/web-1/setLabels"), change)
+    while gcp.model("web-1")["labels"] != theirs:
+        time.sleep(0.01)
+    with pytest.raises(Conflict, match="another"):
+        backend.retag(mine, mine.tags)
+    assert gcp.model("web-1")["labels"] == theirs
+
+
+def test_local_ssds_are_discarded_where_that_is_wanted(gcp: Any, ops: VMOps) -> None:
+    """Else GCE refuses the stop, and with it the restart that begins with one."""
+    gcp.up(ops, vmSize="c3-standard-4-lssd")
+    assert ops.vm_stop(WEB)[0] is Status.FAILED
+    gcp.wait(ops, ops.vm_restart({**WEB, "discardLocalSsd": True}))
+    gcp.wait(ops, ops.vm_stop({**WEB, "discardLocalSsd": True}))
+    assert gcp.power("web-1") == "TERMINATED"
+
+
+@pytest.mark.parametrize("place", [{"project": "no-such-project"}, {"zone": "europe-west9-z"}])
+def test_a_place_that_does_not_exist_is_no_absence(gcp: Any, place: dict[str, str]) -> None:
+    """Nothing is believed to be gone there."""
+    ops = gcp.open(**place)
+    for answer in (ops.vm_deprovision(WEB), ops.vm_provision(gcp.params())):
+        assert answer[0] is Status.FAILED
+        assert "next: check project and zone" in str(answer[1].error)

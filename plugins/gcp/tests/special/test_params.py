@@ -191,7 +191,7 @@ def test_what_is_missing_is_said(nowhere: Path) -> None:
 def test_the_place_of_googles_own_tools(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment's, else gcloud's active configuration's, else the credentials' project."""
     credentials = nowhere / "application_default_credentials.json"
-    credentials.write_text(json.dumps({"quota_project_id": "of-credentials"}))
+    credentials.write_text(json.dumps({"project_id": "of-credentials", "quota_project_id": "x"}))
     assert GcpSettings(zone="us-east1-b").project == "of-credentials"
     (nowhere / "configurations").mkdir()
     (nowhere / "active_config").write_text("work\n")
@@ -248,6 +248,15 @@ def test_all_that_is_made_is_deleted_with_the_vm() -> None:
 def test_a_private_vm_has_no_address() -> None:
     """By default."""
     assert body()["network_interfaces"] == [{"network": "global/networks/default"}]
+
+
+def test_a_gpu_cannot_move_to_another_host() -> None:
+    """GCE wants to be told so."""
+    for size in ("a2-highgpu-1g", "a3-megagpu-8g", "g2-standard-4", "a4x-highgpu-4g"):
+        assert body(image="ubuntu-os-cloud/x", vm_size=size)["scheduling"] == {
+            "on_host_maintenance": "TERMINATE"
+        }
+    assert "scheduling" not in body(vm_size="c4a-standard-1")
 
 
 def test_the_rest_of_the_request() -> None:

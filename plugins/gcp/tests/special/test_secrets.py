@@ -13,16 +13,23 @@ from vmops import Status, VMOps
 CANARY = "c4n4ry"
 
 
-def test_what_is_told_of_a_create(gcp: Any, ops: VMOps, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_told_of_a_create(
+    gcp: Any, ops: VMOps, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """User data, metadata and token, at every level of our own loggers and of Google's."""
     caplog.set_level(logging.DEBUG)
+    google = logging.getLogger("google")  # which hands nothing on to others
+    google.addHandler(caplog.handler)
+    monkeypatch.setattr(google, "level", logging.DEBUG)
     secrets = {
         "userData": f"#!/bin/sh\n{CANARY}",
         "metadata": {"startup-script": f"echo {CANARY}"},
     }
     status, pending = ops.vm_provision(gcp.params(**secrets))
     done = gcp.wait(ops, (status, pending))
-    told = "\n".join([caplog.text, str(pending), str(done), pending["asyncResultsUrl"]])
+    google.removeHandler(caplog.handler)
+    logged = "\n".join(str(record.__dict__) for record in caplog.records)
+    told = "\n".join([logged, str(pending), str(done), pending["asyncResultsUrl"]])
     told += gcp.journal.read_bytes().decode("latin-1")
     assert CANARY not in told
     assert gcp.cloud.token() not in told

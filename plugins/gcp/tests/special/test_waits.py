@@ -358,6 +358,28 @@ def test_an_operation_of_another_vm_is_not_believed(ops: VMOps, gcp: Any) -> Non
     assert ops.wait_vm_operation({**forged, "pollTimeout": 1.5})[0] is Status.TIMED_OUT
 
 
+def test_one_look_at_many_is_a_look(ops: VMOps, gcp: Any) -> None:
+    """`pollTimeout=0` lists at once, however short a time ago the last list was."""
+    names = [f"web-{i}" for i in range(12)]
+    pending = [
+        {**answer[1], "pollTimeout": 0} for answer in gcp.asked(ops, "provision", names).values()
+    ]
+    list(ops.wait_many(pending))
+    gcp.until("web-11", "RUNNING")
+    assert {status for _, status, _ in ops.wait_many(pending)} == {Status.SUCCEEDED}
+
+
+def test_an_empty_answer_is_no_empty_list(ops: VMOps, gcp: Any, proxy: Any) -> None:
+    """Whoever answered `{}` was not GCE."""
+    from fault_proxy import Answer
+
+    other = gcp.open()
+    gcp.up(other)
+    nothing = Answer(200, b"{}", (("Content-Type", "application/json"),))
+    proxy.add("status", method="GET", path=r"/instances\?", answer=nothing)
+    assert [vm.name for vm in other.list_vms()] == ["web-1"]
+
+
 def test_a_page_of_a_proxy_is_no_absence(ops: VMOps, gcp: Any, proxy: Any) -> None:
     """A 404 without GCE's reason says nothing of the VM."""
     from fault_proxy import Answer
