@@ -35,7 +35,7 @@ def request_id(verb: str, token: str) -> str:
 
 
 _KINDS: Final[Mapping[Action, frozenset[str]]] = {
-    Action.PROVISION: frozenset({"insert"}),
+    Action.PROVISION: frozenset({"insert", "start"}),  # of a VM that exists and is stopped
     Action.START: frozenset({"start"}),
     Action.STOP: frozenset({"stop"}),
     Action.RESTART: frozenset({"stop", "start", "reset"}),

@@ -76,7 +76,7 @@ class Waiting:
             if name := name_of(operation):
                 named.setdefault(name, []).append(operation)
         ended = {name: record for name in named if (record := self._ended.take(name)) is not None}
-        found = self._told(named, ended)
+        found = self._told({name: named[name] for name in ended}, ended)
         left = {name: some for name, some in named.items() if name not in ended}
         return found | (self._asked(left, now, timeout, at_once=bool(found)) if left else {})
 
