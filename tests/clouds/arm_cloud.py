@@ -25,6 +25,9 @@ class ArmCloud(StandIn):
 
     server = Path(__file__).with_name("arm") / "server.py"
 
+    imports = ("azure.identity", "azure.mgmt.compute", "vmops_azure.backend")
+    """Modules of what talks to it that take long to import."""
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._clients: list[Any] = []

@@ -20,6 +20,9 @@ class EC2Cloud(StandIn):
 
     server = Path(__file__).with_name("ec2") / "server.py"
 
+    imports = ("boto3", "vmops_aws.backend")
+    """Modules of what talks to it that take long to import."""
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._clients: dict[tuple[str, str], Any] = {}

@@ -28,6 +28,9 @@ class GceCloud(StandIn):
 
     server = Path(__file__).with_name("gce") / "server.py"
 
+    imports = ("google.cloud.compute_v1", "vmops_gcp.backend")
+    """Modules of what talks to it that take long to import."""
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._clients: list[Any] = []

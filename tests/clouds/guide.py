@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vmops import Backend, Status, VMOps
+from vmops.testing import nursery
 
+_TIMEOUT = 60.0
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r'^```(\w+)(?: title="(.*?)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 
@@ -54,15 +53,11 @@ class Guide:
         ]
         return [line for text in shown for line in text.splitlines() if line.startswith("vmops ")]
 
-    def run(self, name: str, environment: dict[str, str], folder: Path) -> None:
-        """Run one of the programs; it must end well, with state of its own."""
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", self.files[name]],
-            env={**os.environ, **environment, "XDG_STATE_HOME": str(folder)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def run(self, name: str, cloud: Any, environment: dict[str, str], folder: Path) -> None:
+        """Run one of the programs; it must end well, with state of its own, and warn of nothing."""
+        code = f"import warnings\nwarnings.simplefilter('error')\n{self.files[name]}"
+        variables = {**environment, "XDG_STATE_HOME": str(folder)}
+        done = nursery.run(code, cloud.imports, _TIMEOUT, **variables)
         assert done.returncode == 0, done.stderr
 
 

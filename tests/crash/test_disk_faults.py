@@ -17,7 +17,7 @@ FAULTS = {
     "unlink": ("EROFS",),
     "fsync": ("EIO",),
 }
-SOME = {"EIO": 3, "EROFS": 5}
+SOME = {"EIO": 6, "EROFS": 10}
 """Where a call can meet several errors, the first is tried at each of them, the others at one in so
 many: what they do to a journal is the same."""
 _MOST = 60  # faults in a verb

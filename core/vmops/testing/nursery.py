@@ -23,23 +23,27 @@ from typing import Any
 __all__ = ["run"]
 
 
-def run(code: str, imports: tuple[str, ...], timeout: float) -> subprocess.CompletedProcess[str]:
-    """What became of a new process that ran `code`, with this process's environment.
+def run(
+    code: str, imports: tuple[str, ...], timeout: float, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """What became of a new process that ran `code`.
 
     Args:
         code: Python.
         imports: Modules that it may have imported already.
         timeout: Seconds.
+        variables: Of its environment, besides those of this process.
 
     Raises:
         subprocess.TimeoutExpired: It has not ended by then.
     """
+    environ = {**os.environ, **variables}
     if not hasattr(os, "fork"):
         command = [sys.executable, "-c", code]
         return subprocess.run(  # noqa: S603  (the kit's own script)
-            command, capture_output=True, text=True, timeout=timeout, check=False
+            command, capture_output=True, text=True, timeout=timeout, env=environ, check=False
         )
-    return _nursery(imports).run(code, timeout)
+    return _nursery(imports).run(code, timeout, environ)
 
 
 class _Nursery:
@@ -52,12 +56,14 @@ class _Nursery:
         )
         atexit.register(self._end)
 
-    def run(self, code: str, timeout: float) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, code: str, timeout: float, environ: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         assert self._mother.stdin is not None
         assert self._mother.stdout is not None
         with tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder, "out"), Path(folder, "err")
-            asked = {"code": code, "environ": dict(os.environ), "out": str(out), "err": str(err)}
+            asked = {"code": code, "environ": environ, "out": str(out), "err": str(err)}
             late = threading.Timer(timeout, self._mother.kill)
             late.start()
             self._mother.stdin.write(json.dumps(asked) + "\n")

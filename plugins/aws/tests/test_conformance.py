@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from ec2_cloud import EC2Cloud
 
 from vmops.testing import BackendConformance, CloudUnderTest
 from vmops_aws.errors import CODES, NotEc2Error
@@ -36,7 +37,7 @@ def under_test(config: dict[str, Any], **params: Any) -> CloudUnderTest:
         params={"image": "debian-12", **params},
         errors=ERRORS,
         sdk=("boto3", "botocore"),
-        imports=("boto3", "vmops_aws.backend"),
+        imports=EC2Cloud.imports,
         secrets={"userData": {"userData": "#!/bin/sh\necho {canary}"}},
         timeout=30.0,
     )

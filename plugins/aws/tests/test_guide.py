@@ -20,7 +20,7 @@ PAGE = Guide("how-to/run-on-aws.md")
 @pytest.mark.parametrize("name", PAGE.programs)
 def test_python_on_the_page_runs(name: str, ec2: Any, tmp_path: Path) -> None:
     """Each program ends well, with nothing but an environment that leads to the stand-in."""
-    PAGE.run(name, ec2.environment(), tmp_path)
+    PAGE.run(name, ec2, ec2.environment(), tmp_path)
     assert {i["State"]["Name"] for i in instances(ec2)} == {"terminated"}
 
 

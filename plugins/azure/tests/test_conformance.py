@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from arm_cloud import ArmCloud
 
 from vmops.testing import BackendConformance, CloudUnderTest
 from vmops_azure.errors import CODES, NotArmError, SignInError
@@ -53,7 +54,7 @@ def under_test(config: dict[str, Any], **params: Any) -> CloudUnderTest:
         params=params,
         errors=ERRORS,
         sdk=("azure", "msal", "requests"),
-        imports=("azure.identity", "azure.mgmt.compute", "vmops_azure.backend"),
+        imports=ArmCloud.imports,
         secrets={
             "userData": {"userData": "#!/bin/sh\necho {canary}"},
             "adminPassword": {"adminPassword": "{canary}"},

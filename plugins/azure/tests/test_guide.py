@@ -19,7 +19,7 @@ PAGE = Guide("how-to/run-on-azure.md")
 def test_python_on_the_page_runs(name: str, arm: Any, tmp_path: Path) -> None:
     """Each program ends well, with nothing but an environment that leads to the emulator."""
     place = {"VMOPS_AZURE_ENDPOINT_URL": arm.endpoint, "VMOPS_AZURE_TICK": "0.05"}
-    PAGE.run(name, place, tmp_path)
+    PAGE.run(name, arm, place, tmp_path)
     assert [id_ for id_ in arm.resources() if "/virtualMachines/" in id_] == []
 
 

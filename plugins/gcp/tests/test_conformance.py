@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from gce_cloud import GceCloud
 
 from vmops.testing import BackendConformance, CloudUnderTest
 from vmops_gcp.errors import CODES, NotGceError
@@ -44,7 +45,7 @@ def under_test(config: dict[str, Any], **params: Any) -> CloudUnderTest:
         params=params,
         errors=ERRORS,
         sdk=("google", "requests"),
-        imports=("google.cloud.compute_v1", "vmops_gcp.backend"),
+        imports=GceCloud.imports,
         secrets={
             "userData": {"userData": "#!/bin/sh\necho {canary}"},
             "metadata": {"metadata": {"startup-script": "echo {canary}"}},

@@ -49,7 +49,7 @@ def test_python_on_the_page_runs(
     name: str, place: dict[str, str], gce: Any, tmp_path: Path
 ) -> None:
     """Each program ends well, and leaves neither a VM nor a disk."""
-    PAGE.run(name, place, tmp_path)
+    PAGE.run(name, gce, place, tmp_path)
     assert left(gce) == []
 
 

@@ -35,6 +35,7 @@ class TestSim(BackendConformance):
         return sim(tmp_path)
 
 
+@pytest.mark.slow
 class TestSimByState(BackendConformance):
     """As on EC2: no operation can be polled, and a new VM is not visible at once."""
 
@@ -43,6 +44,7 @@ class TestSimByState(BackendConformance):
         return sim(tmp_path, handles=False, visibleAfter="0.1")
 
 
+@pytest.mark.slow
 class TestSimOneByOne(BackendConformance):
     """One call per VM, unique names, and a restart in two phases."""
 
