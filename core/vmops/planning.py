@@ -172,6 +172,7 @@ class Planner:
 
     def _check_owner(self, action: Action, vm: VM, job: Job) -> None:
         if vm.state is State.ABSENT or self.looker.owns(vm):
+            self._check_phases(action, vm, job)
             return
         owner = f"vmops install {vm.tags.owner!r}" if vm.tags else "something other than vmops"
         if action is Action.PROVISION:
@@ -188,6 +189,17 @@ class Planner:
             raise NotSupported(
                 f"VM {vm.name!r} was made by {owner}; a restart in two phases is for our own VMs",
                 hint="vm_stop, wait, vm_start",
+            )
+
+    def _check_phases(self, action: Action, vm: VM, job: Job) -> None:
+        """A restart in two phases is asked for only where whoever waits may begin the second."""
+        if action is not Action.RESTART or vm.state is State.ABSENT:
+            return
+        remembered = job.row.uid or vm.operation  # in the journal, or in the cloud's own record
+        if not remembered and self._phases(vm, job) > 1:
+            raise NotSupported(
+                f"VM {vm.name!r} would stay stopped: a restart in two phases needs a journal",
+                hint="use a journal, or vm_stop, wait, vm_start",
             )
 
     def _phases(self, vm: VM, job: Job) -> int:

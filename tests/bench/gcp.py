@@ -107,7 +107,8 @@ def at_once(*, journal: bool, rounds: int = 10) -> None:
     """Operations that are done in their answers, beside the SDK in turn."""
     with emulator(inline_done=True, **dict.fromkeys(VERBS, 0)) as cloud:
         raw, own, totals = [], [], Counter[str]()
-        with ours(cloud, journal=journal, tick=0.001) as ops:
+        mode = {} if journal else {"restartMode": "reset"}  # two phases need a journal
+        with ours(cloud, journal=journal, tick=0.001, **mode) as ops:
             sdk = Sdk(cloud)
             our_life(ops, "warm")
             sdk.life("warm")

@@ -249,6 +249,17 @@ def test_a_restart_that_is_no_reset(gcp: Any, ops: VMOps) -> None:
     assert result["vmId"] == gcp.model("web-1")["id"]
 
 
+def test_a_restart_without_a_journal_is_refused(gcp: Any) -> None:
+    """Nobody could know that its second phase was asked for, and the VM would stay stopped."""
+    with VMOps(gcp.config, journal=None) as ops:
+        gcp.up(ops)
+        status, result = ops.vm_restart(WEB)
+        assert (status, type(result.error)) == (Status.FAILED, NotSupported)
+        assert "use a journal" in result.error.hint
+        gcp.wait(ops, ops.vm_restart({**WEB, "restartMode": "reset"}))
+    assert gcp.power("web-1") == "RUNNING"
+
+
 def test_the_phase_of_a_restart_is_in_its_url(gcp: Any, ops: VMOps) -> None:
     """Another process, with the journal, goes on where the first one ended."""
     gcp.up(ops)
