@@ -43,20 +43,22 @@ def faults(folder: Path, verb: str, *, for_good: bool, all_of_them: bool) -> lis
     return wrong
 
 
-GOOD = pytest.mark.parametrize("for_good", [False, True], ids=["once", "from then on"])
-VERBS = pytest.mark.parametrize("verb", ["open a new journal", "provision", "deprovision"])
+VERBS = ("open a new journal", "provision", "deprovision")
 
 
-@GOOD
-@VERBS
+@pytest.mark.parametrize(
+    ("verb", "for_good"),
+    [pytest.param(verb, False, id=f"{verb}-once") for verb in VERBS]
+    + [pytest.param("provision", True, id="provision-from then on")],
+)
 def test_disk_faults(tmp_path: Path, verb: str, for_good: bool) -> None:
     """The caller gets a handle or a JournalError; nothing is leaked, lost, stuck or corrupt."""
     assert faults(tmp_path, verb, for_good=for_good, all_of_them=False) == []
 
 
 @pytest.mark.slow
-@GOOD
-@VERBS
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_all_disk_faults(tmp_path: Path, verb: str, for_good: bool) -> None:
     """The same with every error at every call."""
     assert faults(tmp_path, verb, for_good=for_good, all_of_them=True) == []
