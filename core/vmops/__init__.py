@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Secret,
         Settings,
         Tuning,
+        check_endpoint,
         list_from_text,
         pairs_from_text,
     )
@@ -71,6 +72,7 @@ _HOMES = {
         "Secret",
         "Settings",
         "Tuning",
+        "check_endpoint",
         "list_from_text",
         "pairs_from_text",
     ),
@@ -114,6 +116,7 @@ __all__ = [
     "Tuning",
     "VMOps",
     "VirtualClock",
+    "check_endpoint",
     "check_ssh_public_key",
     "check_user_data",
     "hookimpl",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -18,6 +20,7 @@ __all__ = [
     "Settings",
     "Tuning",
     "as_text",
+    "check_endpoint",
     "list_from_text",
     "marked_fields",
     "pairs_from_text",
@@ -120,6 +123,30 @@ def secret_fields(model: type[BaseModel]) -> list[str]:
 def as_text(value: object) -> str:
     """A setting as it stands in a URL."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_endpoint(url: str) -> str:
+    """The URL of an API, where bearer tokens go: no place that others can listen at.
+
+    An `AfterValidator` of pydantic.
+
+    Raises:
+        ValueError: It is not of the form https://HOST[:PORT]; http is for a loopback address only.
+    """
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    if path or parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:
+        raise ValueError("give a URL of the form https://HOST[:PORT]")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise ValueError("it must be https; http is for this machine's own loopback address only")
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def list_from_text(value: object) -> object:

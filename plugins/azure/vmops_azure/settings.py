@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
@@ -18,6 +16,7 @@ from vmops import (
     Secret,
     Settings,
     Tuning,
+    check_endpoint,
     check_ssh_public_key,
     list_from_text,
     pairs_from_text,
@@ -66,24 +65,6 @@ def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
     return tags
 
 
-def _checked_endpoint(url: str) -> str:
-    """Bearer tokens go to no place that others can listen at."""
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/")
-    if path or parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:
-        raise ValueError("give a URL of the form https://HOST[:PORT]")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
-        raise ValueError("it must be https; http is for this machine's own loopback address only")
-    return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class AzureSettings(Settings):
     """Which subscription and resource group. Credentials come from azure-identity's own chain."""
 
@@ -100,7 +81,7 @@ class AzureSettings(Settings):
     cloud: Annotated[Literal["public", "usgov", "china"], LocalOnly] = Field(
         "public", description="Which of Microsoft's clouds: its endpoints and where one signs in."
     )
-    endpoint_url: Annotated[str | None, LocalOnly, AfterValidator(_checked_endpoint)] = Field(
+    endpoint_url: Annotated[str | None, LocalOnly, AfterValidator(check_endpoint)] = Field(
         None, description="Where Azure Resource Manager is instead."
     )
     tick: Annotated[float, Tuning] = Field(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
@@ -16,6 +14,7 @@ from vmops import (
     Secret,
     Settings,
     Tuning,
+    check_endpoint,
     check_ssh_public_key,
     list_from_text,
     pairs_from_text,
@@ -64,24 +63,6 @@ def _checked_metadata(metadata: dict[str, str]) -> dict[str, str]:
     return metadata
 
 
-def _checked_endpoint(url: str) -> str:
-    """Bearer tokens go to no place that others can listen at."""
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/")
-    if path or parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:
-        raise ValueError("give a URL of the form https://HOST[:PORT]")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
-        raise ValueError("it must be https; http is for this machine's own loopback address only")
-    return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _secret_pairs(value: object) -> object:
     """Metadata may hold start-up scripts, so it is treated as a secret."""
     plain = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -100,7 +81,7 @@ class GcpSettings(Settings):
         description="Zone, such as europe-west1-b; by default CLOUDSDK_COMPUTE_ZONE's or gcloud's.",
     )
     location: str | None = Field(None, description="Another name for zone.")
-    endpoint_url: Annotated[str | None, LocalOnly, AfterValidator(_checked_endpoint)] = Field(
+    endpoint_url: Annotated[str | None, LocalOnly, AfterValidator(check_endpoint)] = Field(
         None, description="Where the Compute Engine API is instead."
     )
     tick: Annotated[float, Tuning] = Field(
