@@ -120,13 +120,12 @@ def _filters(names: Sequence[str]) -> list[str]:
     filters: list[str] = []
     some = ""
     for name in names:
-        term = f"(name = {name})"
-        if some and len(some) + len(term) > _LONGEST_FILTER:
+        if some and len(some) + len(name) > _LONGEST_FILTER:
             filters.append(some)
             some = ""
-        some = f"{some} OR {term}" if some else term
+        some = f"{some}|{name}" if some else name
     filters.append(some)
-    return filters if len(filters) <= _MOST_FILTERS else [""]
+    return [f'name eq "({one})"' for one in filters] if len(filters) <= _MOST_FILTERS else [""]
 
 
 def _vm(model: Any) -> VM:  # noqa: ANN401

@@ -6,6 +6,7 @@ them cost a page or two a look, and none is believed to be over because it is mi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,7 +30,7 @@ _GLANCE: Final = 1.0
 """Seconds: who waits no longer than this wants to know how it is now."""
 _HOLD: Final = 0.5
 """Seconds after which a look returns, that others may join it; what GCE holds stays held."""
-_LISTS: Final = (1.0, 3.0)
+_LISTS: Final = (0.7, 3.0)
 """Seconds between two lists: while operations end, and at most while none does."""
 _SLOWER: Final = 0.1
 _PAGES: Final = 3
@@ -146,6 +147,7 @@ class Waiting:
         left = self._listed + self._pause(now) - now
         if left > 0 and timeout > _GLANCE:
             return {one.id: Pending(left) for one in all_of_them}
+        began = time.monotonic()
         try:
             records = self._finished(operations, timeout)
         except Exception as exc:
@@ -161,7 +163,8 @@ class Waiting:
         found = self._told({n: operations[n] for n in records}, records)
         found |= self._told({n: operations[n] for n in overdue}, self._glances(overdue, timeout))
         pending = [one for name, some in wanted.items() if name not in overdue for one in some]
-        return found | {one.id: Pending(self._pause(now)) for one in pending}
+        rest = max(self._pause(now) - (time.monotonic() - began), 0.0)  # from list to list
+        return found | {one.id: Pending(rest) for one in pending}
 
     def _finished(
         self, operations: Mapping[str, list[Operation]], timeout: float
