@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from vmops.checks import Check
     from vmops.clock import Clock, SystemClock, VirtualClock
     from vmops.facade import VMOps
+    from vmops.http_times import http_date, retry_after
     from vmops.machines import machine
     from vmops.operation import Action, Handle, Operation
+    from vmops.parallel import side_by_side
     from vmops.params import (
         LocalOnly,
         Params,
@@ -64,6 +66,7 @@ _HOMES = {
     "checks": ("Check",),
     "clock": ("Clock", "SystemClock", "VirtualClock"),
     "facade": ("VMOps",),
+    "http_times": ("http_date", "retry_after"),
     "machines": ("machine",),
     "operation": ("Action", "Handle", "Operation"),
     "params": (
@@ -76,6 +79,7 @@ _HOMES = {
         "list_from_text",
         "pairs_from_text",
     ),
+    "parallel": ("side_by_side",),
     "plugins": ("Event", "hookimpl"),
     "result": ("Result",),
     "user_data": ("check_ssh_public_key", "check_user_data", "merged_user_data"),
@@ -120,10 +124,13 @@ __all__ = [
     "check_ssh_public_key",
     "check_user_data",
     "hookimpl",
+    "http_date",
     "list_from_text",
     "machine",
     "merged_user_data",
     "pairs_from_text",
+    "retry_after",
+    "side_by_side",
 ]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -28,6 +27,7 @@ from vmops.errors import (
     TransientError,
 )
 from vmops.operation import Action, Handle
+from vmops.parallel import side_by_side
 
 __all__ = ["Patience", "Renew", "Sender"]
 
@@ -144,14 +144,8 @@ class Sender:
         if many:
             ids = [target.id for target in targets]
             return _isolated(send, ids, range(len(ids)), prepaid=prepaid)
-        return self._one_by_one(send, len(targets))
-
-    @staticmethod
-    def _one_by_one(send: _Call, count: int) -> Answers:
-        if count == 1:
-            return send([0], prepaid=False)
-        with ThreadPoolExecutor(min(_WORKERS, count)) as pool:
-            return [a for (a,) in pool.map(lambda i: send([i], prepaid=False), range(count))]
+        each = side_by_side(lambda i: send([i], prepaid=False), range(len(targets)), _WORKERS)
+        return [answer for (answer,) in each]
 
     def _repeated(
         self,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from vmops.backend import Failed, Next, Pending, Progress, Succeeded
@@ -19,6 +18,7 @@ from vmops.errors import CloudError, TransientError
 from vmops.operation import Operation
 from vmops.outcomes import End, Outcome, Wait
 from vmops.pace import Pace
+from vmops.parallel import side_by_side
 
 __all__ = ["Tracker"]
 
@@ -269,8 +269,5 @@ def _not_accepted(steps: Mapping[Wait, Progress]) -> list[Wait]:
         for wait, step in steps.items()
         if isinstance(step, Succeeded) and wait.accept is not None
     ]
-    if not asked:
-        return []
-    with ThreadPoolExecutor(min(_ACCEPTERS, len(asked))) as pool:
-        answers = pool.map(lambda one: one[1](one[2]), asked)
-        return [wait for (wait, _, _), accepted in zip(asked, answers, strict=True) if not accepted]
+    answers = side_by_side(lambda one: one[1](one[2]), asked, _ACCEPTERS)
+    return [wait for (wait, _, _), accepted in zip(asked, answers, strict=True) if not accepted]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
-from stand_in import StandIn
+from stand_in import StandInWithTokens
 
 
-class GceCloud(StandIn):
+class GceCloud(StandInWithTokens):
     """The Compute Engine API in a process of its own, which ends with this one.
 
         with GceCloud(create=0.5) as cloud:
@@ -34,7 +31,6 @@ class GceCloud(StandIn):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._clients: list[Any] = []
-        self._token = ""
 
     def clients(self) -> list[Any]:
         """The transports of those that were made here."""
@@ -82,36 +78,6 @@ class GceCloud(StandIn):
         """The path of something in the zone, such as `instances/web-1`."""
         return f"/compute/v1/projects/{self.project}/zones/{self.zone}/{what}"
 
-    def call(
-        self, method: str, path: str, body: Any = None, **headers: str
-    ) -> tuple[int, dict[str, str], Any]:
-        """Status, headers and JSON of the answer to one request."""
-        self._token = self._token or self.token()
-        data = None if body is None else json.dumps(body).encode()
-        own = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        asked = Request(f"{self.endpoint}{path}", data, {**own, **headers}, method=method)  # noqa: S310
-        try:
-            answer = urlopen(asked, timeout=150)  # noqa: S310
-        except HTTPError as exc:
-            answer = exc
-        with answer:
-            content = answer.read()
-            found = {key.lower(): value for key, value in answer.headers.items()}
-            return answer.status, found, json.loads(content) if content else None
-
-    def fault(self, **fault: Any) -> None:
-        """Some of the next requests or operations go wrong: see `gce/world.py`, class Fault.
-
-        cloud.fault(method="POST", path="/instances", drop=True, after=True)
-        cloud.fault(operation="start", code="ZONE_RESOURCE_POOL_EXHAUSTED")
-        """
-        self._ask("faults", fault)
-
-    def expire_tokens(self) -> None:
-        """From now on all tokens that were given are refused."""
-        self._ask("expire", {})
-        self._token = ""
-
     def preempt(self, vm: str) -> None:
         """Takes a spot VM away."""
         self._ask("preempt", {"vm": vm})
@@ -125,21 +91,3 @@ class GceCloud(StandIn):
             )
         if status != 200 or "error" in operation:
             raise ValueError(operation)
-
-    def reset(self) -> None:
-        """The same, and its tokens are forgotten, too."""
-        super().reset()
-        self._token = ""
-
-    def calls(self) -> list[dict[str, Any]]:
-        """What was asked since the start or the last reset, in that order.
-
-        Only what was answered; a status of 0 is a connection that a fault has cut.
-        """
-        found: list[dict[str, Any]] = self._ask("calls")
-        return [call for call in found if call["status"] is not None]
-
-    def resources(self) -> list[str]:
-        """The paths of all that exists in the project."""
-        found: list[str] = self._ask("resources")
-        return found

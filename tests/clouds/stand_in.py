@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-__all__ = ["StandIn"]
+__all__ = ["StandIn", "StandInWithTokens"]
 
 
 class StandIn:
@@ -86,3 +86,63 @@ class StandIn:
         except HTTPError as exc:
             with exc:
                 raise ValueError(exc.read().decode()) from None
+
+
+class StandInWithTokens(StandIn):
+    """A stand-in that wants a bearer token with each request, and speaks JSON."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._token = ""
+
+    def token(self) -> str:
+        """An access token."""
+        raise NotImplementedError
+
+    def call(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and JSON of the answer to one request."""
+        self._token = self._token or self.token()
+        data = None if body is None else json.dumps(body).encode()
+        own = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        asked = Request(f"{self.endpoint}{path}", data, {**own, **headers}, method=method)  # noqa: S310
+        try:
+            answer = urlopen(asked, timeout=150)  # noqa: S310
+        except HTTPError as exc:
+            answer = exc
+        with answer:
+            content = answer.read()
+            found = {key.lower(): value for key, value in answer.headers.items()}
+            return answer.status, found, json.loads(content) if content else None
+
+    def fault(self, **fault: Any) -> None:
+        """Some of the next requests or operations go wrong: see class Fault beside its server.
+
+        cloud.fault(method="POST", path="/start", drop=True, after=True)
+        cloud.fault(operation="start", code="SomeError")
+        """
+        self._ask("faults", fault)
+
+    def expire_tokens(self) -> None:
+        """From now on all tokens that were given are refused."""
+        self._ask("expire", {})
+        self._token = ""
+
+    def reset(self) -> None:
+        """The same, and its tokens are forgotten, too."""
+        super().reset()
+        self._token = ""
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What was asked since the start or the last reset, in that order.
+
+        Only what was answered; a status of 0 is a connection that a fault has cut.
+        """
+        found: list[dict[str, Any]] = self._ask("calls")
+        return [call for call in found if call["status"] is not None]
+
+    def resources(self) -> list[str]:
+        """The ids or paths of all that exists."""
+        found: list[str] = self._ask("resources")
+        return found

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from vmops import side_by_side
 from vmops_azure.client import Arm
 
 __all__ = ["NETWORK", "Addresses"]
@@ -58,7 +59,7 @@ class Addresses:
     def _read(self, names: list[str]) -> dict[str, Info]:
         expand = "ipConfigurations/publicIPAddress"
         paths = [f"{name}?$expand={expand}&api-version={NETWORK}" for name in names]
-        found = self._arm.each(self._arm.find, paths)
+        found = side_by_side(self._arm.find, paths)
         return {n.lower(): _addresses(one, {}) for n, one in zip(names, found, strict=True) if one}
 
     def _listed(self, names: list[str]) -> dict[str, Info]:

@@ -78,7 +78,7 @@ class AzureBackend(Backend[AzureSettings, AzureParams]):
         self._network = Network(self._arm, settings, self._sleep)
         self._machines = Machines(self._arm)
         self._operations = Operations(self._arm)
-        self._waiting = Waiting(self._arm, self._machines, self._operations)
+        self._waiting = Waiting(self._machines, self._operations)
 
     @classmethod
     def doctor(cls, settings: AzureSettings) -> Iterable[Check]:

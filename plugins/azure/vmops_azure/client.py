@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from vmops import http_date
 from vmops_azure.errors import NotArmError, SignInError
 from vmops_azure.pipeline import endpoint, made
 from vmops_azure.settings import AzureSettings
@@ -22,7 +21,6 @@ from vmops_azure.settings import AzureSettings
 __all__ = ["COMPUTE", "FORCE", "Arm", "is_arms"]
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 COMPUTE: Final = "2024-11-01"
 """The api-version of Microsoft.Compute, for the SDK's verbs and our reads alike: the first one in
@@ -32,8 +30,6 @@ FORCE: Final = "2025-11-01"
 
 _CONNECT_TIMEOUT: Final = 5.0
 _READ_TIMEOUT: Final = 20.0
-_AT_ONCE: Final = 8
-"""Reads in flight at once."""
 _UNAUTHORIZED: Final = 401
 _ERROR: Final = 400
 
@@ -182,22 +178,14 @@ class Arm:
             parts = urlsplit(following)  # its host is not asked: the endpoint is ours
             path = f"{parts.path}?{parts.query}"
 
-    @staticmethod
-    def each(function: Callable[[T], R], items: list[T]) -> list[R]:
-        """The results for all items, a few at once."""
-        if len(items) < 2:  # noqa: PLR2004  (nothing to do side by side)
-            return [function(item) for item in items]
-        with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
-            return list(pool.map(function, items))
-
     def now(self) -> float:
         """ARM's own clock in epoch seconds, asked for."""
         response = self.request("GET", f"{self.subscription}?api-version=2022-12-01")
         self.body(response)
-        try:
-            return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-        except ValueError as exc:
-            raise NotArmError("the answer has no Date") from exc
+        now = http_date(response.headers.get("Date"))
+        if now is None:
+            raise NotArmError("the answer has no Date")
+        return now
 
     @staticmethod
     def refusal(response: Any) -> Exception:  # noqa: ANN401

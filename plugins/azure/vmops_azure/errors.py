@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from vmops import Fault
+from vmops import Fault, http_date, retry_after
 from vmops.errors import (
     AuthError,
     CloudError,
@@ -31,7 +30,6 @@ __all__ = [
     "SignInError",
     "caused",
     "read",
-    "seconds",
 ]
 
 _LONGEST: Final = 500
@@ -183,20 +181,6 @@ def caused(name: str, error: Mapping[str, Any]) -> CloudError:
     )
 
 
-def seconds(text: str | None, now: float) -> float | None:
-    """A Retry-After in seconds: given as a number, whole or not, or as a date (RFC 9110)."""
-    if not text:
-        return None
-    try:
-        return max(float(text), 0.0)
-    except ValueError:
-        pass
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
-    except ValueError:
-        return None
-
-
 def _refusal(error: Any) -> Fault:  # noqa: ANN401  (an HttpResponseError, imported lazily)
     status, headers = error.status_code, error.response.headers
     said = error.error
@@ -214,7 +198,7 @@ def _refusal(error: Any) -> Fault:  # noqa: ANN401  (an HttpResponseError, impor
         code,
         f"azure: {_short(message or f'HTTP {status}')}",
         request_id=headers.get("x-ms-request-id") or headers.get("x-ms-correlation-request-id", ""),
-        retry_after=seconds(headers.get("Retry-After"), _time(headers.get("Date"))),
+        retry_after=retry_after(headers.get("Retry-After"), http_date(headers.get("Date"))),
         hint=_HINTS.get(code, ""),
     )
 
@@ -241,13 +225,6 @@ def _deepest(error: Mapping[str, Any]) -> tuple[str, str]:
             if inner[0] in CODES:
                 return inner
     return code, message
-
-
-def _time(date: str | None) -> float:
-    try:
-        return parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
-        return 0.0
 
 
 def _short(text: object) -> str:

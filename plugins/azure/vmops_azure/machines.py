@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from vmops import VM, Ref, State, Tags
+from vmops import VM, Ref, State, Tags, side_by_side
 from vmops.errors import CloudError
 from vmops_azure.addresses import Addresses
 from vmops_azure.client import COMPUTE, Arm
@@ -94,7 +94,7 @@ class Machines:
             wanted += self._missed(asked, wanted)
         else:
             names = list(dict.fromkeys(name for _, name in asked))
-            wanted = [one for one in self._arm.each(self._get, names) if one is not None]
+            wanted = [one for one in side_by_side(self._get, names) if one is not None]
         vms = self.read(wanted)
         by_name = {name.lower(): vm for name, vm in vms}
         by_id = {vm.id: vm for _, vm in vms}
@@ -108,7 +108,7 @@ class Machines:
         """Those that were seen before and that a list does not show: asked for by name."""
         listed = {model["name"].lower() for model in found}
         names = [n for ref, n in asked if ref.id in self._seen and n and n.lower() not in listed]
-        return [model for model in self._arm.each(self._get, names) if model is not None]
+        return [model for model in side_by_side(self._get, names) if model is not None]
 
     def _gone(self, ref: Ref, successor: VM | None) -> VM | None:
         """A VM that is known to be gone: it was shown before, or another one has its name now.
@@ -175,7 +175,7 @@ class Machines:
     def _add_power(self, raw: list[dict[str, Any]]) -> None:
         """Put the instance views into models from a list, which lacks them."""
         if len(raw) <= FEW:
-            found = self._arm.each(lambda one: self._get(one["name"]), raw)
+            found = side_by_side(lambda one: self._get(one["name"]), raw)
             for model, whole in zip(raw, found, strict=True):
                 if whole is not None:
                     model.update(whole)

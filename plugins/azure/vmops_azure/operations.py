@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from vmops import Failed, Operation, Pending, Progress
+from vmops import Failed, Operation, Pending, Progress, retry_after
 from vmops_azure.client import Arm, is_arms
-from vmops_azure.errors import NotArmError, caused, seconds
+from vmops_azure.errors import NotArmError, caused
 
 __all__ = ["DONE", "Operations"]
 
@@ -103,7 +103,7 @@ class Operations:
         status = response.status_code
         if status in {403, 404}:  # forgotten, or not for us to see
             return None
-        hint = seconds(response.headers.get("Retry-After"), now)
+        hint = retry_after(response.headers.get("Retry-After"), now)
         if hint is None and now - operation.at > _SLOWER:
             hint = _SLOW
         if key == _LOCATION:

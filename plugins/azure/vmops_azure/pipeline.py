@@ -10,7 +10,7 @@ import time
 from math import ceil
 from typing import Any, Final, TypeVar
 
-from vmops_azure.errors import seconds
+from vmops import retry_after
 from vmops_azure.settings import AzureSettings
 
 __all__ = ["endpoint", "made"]
@@ -104,6 +104,6 @@ def _whole_retry_after() -> Any:  # noqa: ANN401
             headers = response.http_response.headers
             after = headers.get("Retry-After")
             if after is not None and not after.isdigit():
-                headers["Retry-After"] = str(ceil(seconds(after, time.time()) or 0.0))
+                headers["Retry-After"] = str(ceil(retry_after(after, time.time()) or 0.0))
 
     return WholeRetryAfter()

@@ -11,8 +11,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from vmops import VM, Action, Operation, Pending, Progress, Ref, State, Succeeded
-from vmops_azure.client import Arm
+from vmops import (
+    VM,
+    Action,
+    Operation,
+    Pending,
+    Progress,
+    Ref,
+    State,
+    Succeeded,
+    side_by_side,
+)
 from vmops_azure.errors import read
 from vmops_azure.machines import FEW, Machines, provisioning_state, unique_id
 from vmops_azure.operations import DONE, Operations
@@ -28,14 +37,12 @@ class Waiting:
     """Polls the operations of one connection.
 
     Args:
-        arm: The connection.
         machines: Describes VMs.
         operations: Asks about single operations.
     """
 
-    def __init__(self, arm: Arm, machines: Machines, operations: Operations) -> None:
+    def __init__(self, machines: Machines, operations: Operations) -> None:
         """Ask nothing yet."""
-        self._arm = arm
         self._machines = machines
         self._operations = operations
 
@@ -98,7 +105,7 @@ class Waiting:
                 return self._done(operation)
             return step  # type: ignore[return-value]
 
-        answers = self._arm.each(ask, list(operations))
+        answers = side_by_side(ask, list(operations))
         errors = [answer for answer in answers if isinstance(answer, Exception)]
         if errors and len(errors) == len(answers):
             raise errors[0]

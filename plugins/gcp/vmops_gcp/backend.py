@@ -61,7 +61,7 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
         self._compute = Compute(settings, self.pay)
         self._machines = Machines(self._compute)
         self._operations = Operations(self._compute)
-        self._waiting = Waiting(self._compute, self._machines, self._operations)
+        self._waiting = Waiting(self._machines, self._operations)
 
     @classmethod
     def doctor(cls, settings: GcpSettings) -> Iterable[Check]:

@@ -9,22 +9,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from vmops import http_date
 from vmops.errors import InvalidRequest
 from vmops_gcp.errors import NotGceError, read
 from vmops_gcp.settings import GcpSettings
 
-__all__ = ["Compute"]
+__all__ = ["Compute", "epoch"]
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 _TIMEOUT: Final = 20.0
-_AT_ONCE: Final = 8
-"""Reads in flight at once."""
 _CONNECTIONS: Final = 32
 _PAGE: Final = 500
 """Items of a page at most (maxResults, Compute Engine API)."""
@@ -114,14 +111,6 @@ class Compute:
             self.pay("list")
             page = self._guarded(lambda: next(pages, None))
 
-    @staticmethod
-    def each(function: Callable[[T], R], items: list[T]) -> list[R]:
-        """The results for all items, a few at once."""
-        if len(items) < 2:  # noqa: PLR2004  (nothing to do side by side)
-            return [function(item) for item in items]
-        with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
-            return list(pool.map(function, items))
-
     def now(self) -> float:
         """GCE's own clock in epoch seconds, asked for."""
         self.pay("list")
@@ -130,10 +119,10 @@ class Compute:
                 request={**self._place(), "max_results": 1}, timeout=_TIMEOUT, retry=None
             )
         )
-        try:
-            return parsedate_to_datetime(self._date).timestamp()
-        except ValueError as exc:
-            raise NotGceError("the answer has no Date") from exc
+        now = http_date(self._date)
+        if now is None:
+            raise NotGceError("the answer has no Date")
+        return now
 
     def close(self) -> None:
         """Let go of all sockets."""
@@ -202,3 +191,11 @@ class Compute:
 
 def _as_it_is(request: T) -> T:
     return request
+
+
+def epoch(text: str) -> float | None:
+    """A time as GCE writes it (RFC 3339) in epoch seconds; None if there is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None

@@ -7,13 +7,11 @@ A request is refused with a reason (rateLimitExceeded); an operation fails with 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from vmops import Fault
+from vmops import Fault, http_date, retry_after
 from vmops.errors import (
     AuthError,
     CloudError,
@@ -164,7 +162,7 @@ def _refusal(error: Any) -> Fault:  # noqa: ANN401  (a GoogleAPICallError, impor
         code := _code(error, status),
         f"gcp: {_short(error.message)}",
         request_id=headers.get("X-Goog-Request-Id", ""),
-        retry_after=_seconds(headers),
+        retry_after=retry_after(headers.get("Retry-After"), http_date(headers.get("Date"))),
         hint=_HINTS.get(code, ""),
         unsent=code == _NOT_READY,
     )
@@ -182,24 +180,6 @@ def _code(error: Any, status: int) -> str:  # noqa: ANN401
     if status == _UNAUTHORIZED and not code:
         return "authError"
     return code or "notGce"  # each refusal of GCE's has a reason: this is somebody else's
-
-
-def _seconds(headers: Mapping[str, str]) -> float | None:
-    """A Retry-After in seconds: given as a number, or as a date (RFC 9110)."""
-    text = headers.get("Retry-After")
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        pass
-    else:
-        return max(number, 0.0) if math.isfinite(number) else None
-    try:
-        then = parsedate_to_datetime(text)
-        return max((then - parsedate_to_datetime(headers.get("Date", ""))).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return None
 
 
 def _is_cut(error: BaseException) -> bool:

@@ -33,24 +33,33 @@ def rewrite(compute: Compute, operations: Operations, vm: VM, tags: Tags) -> Non
     model = compute.get("InstancesClient", instance=vm.id)
     if model is None:
         raise NotFound(f"gcp: VM {vm.name!r} is gone")
-    begun = [_changed(compute, "InstancesClient", vm.id, vm, tags)]
+    begun = [_changed(compute, "InstancesClient", vm.id, model, vm, tags)]
     for disk in model.disks:
         zonal, _, name = disk.source.rpartition("/disks/")
         if disk.auto_delete and name and "/regions/" not in zonal:
-            begun.append(_changed(compute, "DisksClient", name, vm, tags))
+            shown = compute.get("DisksClient", disk=name)
+            begun.append(_changed(compute, "DisksClient", name, shown, vm, tags))
     for record in begun:
         if record is not None:
             _finish(operations, record, vm)
 
 
-def _changed(compute: Compute, client: str, name: str, vm: VM, tags: Tags) -> Record | None:
+def _changed(  # noqa: PLR0913, PLR0917  (a resource, and what is to become of it)
+    compute: Compute,
+    client: str,
+    name: str,
+    shown: Any,  # noqa: ANN401  (an Instance or Disk of the SDK)
+    vm: VM,
+    tags: Tags,
+) -> Record | None:
     """The operation that merges labels into those of a resource; None if there is none.
 
     Who changes labels at the same time makes GCE refuse this one: it is made again, of the new.
     """
     got, put, body = _BODIES[client]
     for attempt in range(_ATTEMPTS):
-        shown = compute.get(client, **{got: name})
+        if attempt:
+            shown = compute.get(client, **{got: name})
         if shown is None:
             return None
         _check(shown, vm)

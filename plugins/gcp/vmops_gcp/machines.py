@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
-from vmops import VM, Ref, State, Tags
+from vmops import VM, Ref, State, Tags, side_by_side
 from vmops.errors import NotSupported
-from vmops_gcp.client import Compute
+from vmops_gcp.client import Compute, epoch
 from vmops_gcp.errors import NotGceError
 from vmops_gcp.memory import Memory
 
@@ -90,7 +89,7 @@ class Machines:
 
     def _each(self, refs: Sequence[Ref]) -> list[VM]:
         """These VMs, each read by its id, or else its name."""
-        found = self._compute.each(self._one, list(refs))
+        found = side_by_side(self._one, refs)
         return [vm for vm in found if vm is not None]
 
     def _one(self, ref: Ref) -> VM | None:
@@ -145,7 +144,7 @@ def _vm(model: Any) -> VM:  # noqa: ANN401
         model.name,
         state,
         id=str(model.id),
-        started=_epoch(model.last_start_timestamp),
+        started=epoch(model.last_start_timestamp),
         tags=owner,
         info=_info(model),
         error=error,
@@ -168,10 +167,3 @@ def _info(model: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _last(url: str) -> str:
     return url.rpartition("/")[2]
-
-
-def _epoch(text: str) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None

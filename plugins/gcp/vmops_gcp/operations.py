@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from vmops import Action, Operation
 from vmops.errors import CloudError
-from vmops_gcp.client import Compute
+from vmops_gcp.client import Compute, epoch
 from vmops_gcp.errors import NotGceError, caused, read
 
 __all__ = ["Operations", "Record", "begun", "name_of", "request_id"]
@@ -65,7 +64,7 @@ class Record:
         self.done: bool = shown.status == _done_status()
         self.kind: str = shown.operation_type
         self.target_id: str = str(shown.target_id) if shown.target_id else ""
-        self.begun = _epoch(shown.insert_time)
+        self.begun = epoch(shown.insert_time) or 0.0
         self.http_status: int = shown.http_error_status_code
         self._errors = list(shown.error.errors)
 
@@ -169,10 +168,3 @@ def _done_status() -> int:
     from google.cloud.compute_v1 import Operation as Shown
 
     return int(Shown.Status.DONE)
-
-
-def _epoch(text: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0

@@ -63,12 +63,6 @@ def _checked_metadata(metadata: dict[str, str]) -> dict[str, str]:
     return metadata
 
 
-def _secret_pairs(value: object) -> object:
-    """Metadata may hold start-up scripts, so it is treated as a secret."""
-    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return pairs_from_text(plain)
-
-
 class GcpSettings(Settings):
     """Which project and zone. Credentials are Google's application default ones."""
 
@@ -158,7 +152,7 @@ class GcpParams(Params):
         " have no cloud-init.",
     )
     metadata: Annotated[
-        dict[str, str], Secret, BeforeValidator(_secret_pairs), AfterValidator(_checked_metadata)
+        dict[str, str], Secret, BeforeValidator(pairs_from_text), AfterValidator(_checked_metadata)
     ] = Field(default_factory=dict, description="More metadata, such as startup-script.")
     disk_size_gb: int | None = Field(
         None, ge=1, le=65536, description="Size of the boot disk in GiB; the image's by default."

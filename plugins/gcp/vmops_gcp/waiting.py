@@ -13,9 +13,20 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from vmops import VM, Action, Failed, Next, Operation, Pending, Progress, Ref, State, Succeeded
+from vmops import (
+    VM,
+    Action,
+    Failed,
+    Next,
+    Operation,
+    Pending,
+    Progress,
+    Ref,
+    State,
+    Succeeded,
+    side_by_side,
+)
 from vmops.errors import NotFound
-from vmops_gcp.client import Compute
 from vmops_gcp.errors import read
 from vmops_gcp.held import MOST, HeldWaits
 from vmops_gcp.machines import Machines
@@ -47,14 +58,12 @@ class Waiting:
     """Polls the operations of one connection.
 
     Args:
-        compute: The connection.
         machines: Describes VMs.
         operations: Asks about operations.
     """
 
-    def __init__(self, compute: Compute, machines: Machines, operations: Operations) -> None:
+    def __init__(self, machines: Machines, operations: Operations) -> None:
         """Ask nothing yet."""
-        self._compute = compute
         self._machines = machines
         self._operations = operations
         self._held = HeldWaits(operations.wait)
@@ -101,7 +110,7 @@ class Waiting:
     def _glances(self, names: list[str], timeout: float) -> dict[str, Answer]:
         """These operations as they are at this moment."""
         ask = partial(self._glance, max(timeout, _GLANCE))
-        return dict(zip(names, self._compute.each(ask, names), strict=True))
+        return dict(zip(names, side_by_side(ask, names), strict=True))
 
     def _glance(self, timeout: float, name: str) -> Answer:
         try:

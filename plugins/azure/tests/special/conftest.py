@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quick import give_up, quick  # noqa: F401  (fixtures for this folder)
+from quick import give_up, ops, proxy, quick  # noqa: F401  (fixtures for this folder)
 
 # importlib mode keeps test folders off sys.path; child processes need the names as well
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,17 +24,6 @@ def azure(arm: Any, config: dict[str, Any], tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def ops(azure: Any) -> Any:
-    """What tests call, over the emulator, with the scene's journal."""
-    return azure.open()
-
-
-@pytest.fixture
-def proxy(azure: Any) -> Iterator[Any]:
-    """A proxy that spoils answers, and through which `azure.open()` leads from now on."""
-    from fault_proxy import FaultProxy
-
-    with FaultProxy(azure.cloud.endpoint) as between:
-        azure.config["endpointUrl"] = between.url
-        yield between
-        azure.close()
+def scene(azure: Any) -> Any:
+    """What `ops` and `proxy` are about."""
+    return azure

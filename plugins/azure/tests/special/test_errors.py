@@ -9,6 +9,7 @@ from arm_answers import response
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from azure.mgmt.core.exceptions import ARMErrorFormat
 
+from vmops import retry_after
 from vmops.errors import (
     AuthError,
     CloudError,
@@ -18,7 +19,7 @@ from vmops.errors import (
     Throttled,
     Unavailable,
 )
-from vmops_azure.errors import CODES, caused, read, seconds
+from vmops_azure.errors import CODES, caused, read
 
 
 def refusal(status: int, code: str, message: str = "said", **headers: str) -> HttpResponseError:
@@ -82,7 +83,7 @@ def test_the_time_to_wait() -> None:
     fault = read(refusal(429, "TooManyRequests", Date=date, **{"Retry-After": later}))
     assert fault is not None
     assert fault.retry_after == 7.0
-    assert [seconds(text, 0.0) for text in ("3", "0.5", "-1", None, "", "soon")] == [
+    assert [retry_after(text, 0.0) for text in ("3", "0.5", "-1", None, "", "soon")] == [
         3.0,
         0.5,
         0.0,
