@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
+from stand_in_server import fits, headers, logged
+
 from arm import groups, locks, references, roles, tokens
 from arm.control import control
 from arm.errors import Refused
@@ -39,7 +41,7 @@ def application(environ: Environ, start_response: Any) -> list[bytes]:
         return _send(environ, start_response, answer)
     if world.settings.latency:
         time.sleep(world.settings.latency)
-    call = _logged(environ, path, body)
+    call = logged(world, environ, path, body)
     with world.lock:
         world.settle()
         answer, fault = _answered(environ, call)
@@ -54,7 +56,7 @@ def _of_ours(environ: Environ, path: str, body: bytes) -> Answer:
     """What is the tests' own, and the tokens."""
     if path == tokens.PATH:
         resource = dict(parse_qsl(environ.get("QUERY_STRING", ""))).get("resource", "")
-        return *tokens.issued(_headers(environ), resource), {}
+        return *tokens.issued(headers(environ), resource), {}
     return *control(environ["REQUEST_METHOD"], path, body), {}
 
 
@@ -65,7 +67,7 @@ def _answered(environ: Environ, call: dict[str, Any]) -> tuple[Answer, Fault | N
         request = _request(environ, call)
         call["action"] = request.action
         tokens.checked(request.headers.get("authorization", ""))
-        fault = world.fault(lambda one: _fits(one, call))
+        fault = world.fault(lambda one: fits(one, call))
         if fault is not None and not fault.after:
             _spoil(fault)
         _check(request)
@@ -146,14 +148,6 @@ def _check_body(request: Request) -> None:
         )
 
 
-def _fits(fault: Fault, call: dict[str, Any]) -> bool:
-    return (
-        not fault.operation
-        and bool(re.fullmatch(fault.method, call["method"]))
-        and bool(re.search(fault.path, f"{call['path']}?{call['query']}"))
-    )
-
-
 def _spoil(fault: Fault) -> None:
     """Ends a request with what a fault says, unless that only delays it."""
     if fault.status is not None or fault.drop:
@@ -161,36 +155,6 @@ def _spoil(fault: Fault) -> None:
 
 
 # -- the wire -------------------------------------------------------------------------------------
-
-
-def _headers(environ: Environ) -> dict[str, str]:
-    found = {
-        key[5:].replace("_", "-").lower(): value
-        for key, value in environ.items()
-        if key.startswith("HTTP_")
-    }
-    return {**found, "content-type": environ.get("CONTENT_TYPE", "")}
-
-
-def _logged(environ: Environ, path: str, body: bytes) -> dict[str, Any]:
-    """A call as tests see it; its status is None until it has one."""
-    try:
-        content = json.loads(body) if body else None
-    except ValueError:
-        content = body.decode(errors="replace")
-    call = {
-        "method": environ["REQUEST_METHOD"],
-        "path": path,
-        "query": environ.get("QUERY_STRING", ""),
-        "action": environ["REQUEST_METHOD"],
-        "status": None,
-        "code": None,
-        "time": world.now(),
-        "body": content,
-        "headers": _headers(environ),
-    }
-    world.calls.append(call)
-    return call
 
 
 def _send(environ: Environ, start_response: Any, answer: Answer) -> list[bytes]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 import marshal
-import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
+
+import stand_in_world
+from stand_in_world import Clockwork
 
 if TYPE_CHECKING:
     from arm.kinds import Kind
@@ -83,35 +83,14 @@ class Settings:
 
 
 @dataclass
-class Fault:
+class Fault(stand_in_world.Fault):
     """A request that goes wrong, or with `operation` an operation that ends badly.
 
-    Args:
-        method: Of the request, as a whole.
-        path: Found in path and query, as a regular expression.
-        status: Of the answer, 500 if nothing else goes wrong; or how the operation ends: Failed,
-            Canceled, or InProgress for ever.
-        code: ARM's error code.
-        message: What the error says.
-        headers: Of the answer.
-        after: Whether the request is carried out all the same.
-        times: How often.
-        delay: Seconds of real time for which the answer is held back.
-        drop: Whether the connection ends in place of an answer.
-        operation: The operation's kind, as `create` or `deallocate`.
+    The status of an answer is 500 if nothing else goes wrong; an operation ends as Failed or
+    Canceled, or is InProgress for ever.
     """
 
-    method: str = ".*"
-    path: str = ""
-    status: Any = None
     code: str = "InternalServerError"
-    message: str = "The emulator was asked to say so."
-    headers: dict[str, str] = field(default_factory=dict)
-    after: bool = False
-    times: int = 1
-    delay: float = 0.0
-    drop: bool = False
-    operation: str = ""
 
     def __post_init__(self) -> None:
         """Nothing said is a refusal."""
@@ -173,74 +152,16 @@ class Resource:
         return self
 
 
-class World:
+class World(Clockwork[Settings, Fault]):
     """The one cloud of this process."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self._due = threading.local()  # others ask for the time without the lock
-        self.first_settings = Settings()
-        self.reset()
 
     def reset(self) -> None:
         """Forgets all but the settings it was started with."""
-        self.settings = self.first_settings
+        super().reset()
         self.resources: dict[str, dict[str, Resource]] = defaultdict(dict)
         self.operations: dict[str, Any] = {}
-        self.faults: list[Fault] = []
-        self.calls: list[dict[str, Any]] = []
-        self.tokens: dict[str, float] = {}
         self.buckets: dict[tuple[str, ...], Bucket] = {}
         self.addresses = 3
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
-        self._began = time.time(), time.monotonic()
-
-    # -- time -------------------------------------------------------------------------------------
-
-    def now(self) -> float:
-        """The cloud's clock in epoch seconds; for what comes to an end, when that was due."""
-        if (due := getattr(self._due, "at", None)) is not None:
-            return float(due)
-        wall, ticks = self._began
-        return wall + (time.monotonic() - ticks) * self.settings.speed
-
-    def advance(self, seconds: float) -> None:
-        """Moves the clock."""
-        self._began = self.now() + seconds, time.monotonic()
-
-    def later(self, seconds: float, act: Callable[[], None]) -> None:
-        """Does something when so much time has passed."""
-        self._count += 1
-        heapq.heappush(self._events, (self.now() + seconds, self._count, act))
-
-    def settle(self) -> None:
-        """Does all that is due, each as if at its time."""
-        now = self.now()
-        try:
-            while self._events and self._events[0][0] <= now:
-                self._due.at, _, act = heapq.heappop(self._events)
-                act()
-        finally:
-            self._due.at = None
-
-    # -- settings and faults ----------------------------------------------------------------------
-
-    def change(self, changes: dict[str, Any]) -> None:
-        """Changes settings; an unknown one is an error."""
-        names = {one.name for one in fields(Settings)}
-        if unknown := sorted(set(changes) - names):
-            raise ValueError(f"no such setting: {', '.join(unknown)}")
-        self.advance(0)  # the time so far has passed at the old speed
-        self.settings = replace(self.settings, **changes)
-
-    def fault(self, fits: Callable[[Fault], bool]) -> Fault | None:
-        """The next fault that fits, which is one less then."""
-        for fault in self.faults:
-            if fault.times > 0 and fits(fault):
-                fault.times -= 1
-                return fault
-        return None
 
     # -- resources --------------------------------------------------------------------------------
 
@@ -270,4 +191,4 @@ class World:
             yield from list(some.values())
 
 
-world = World()
+world = World(Settings())

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
+
+import stand_in_server
+from stand_in_server import usual
 
 from gce import names, preemption, seeds, tokens
 from gce.world import Fault, world
 
 _SHOWN = ("instances", "disks", "addresses", "images", "snapshots", "networks", "subnetworks")
-
-
-def _settings(asked: dict[str, Any]) -> Any:
-    world.change(asked)
-    return asdict(world.settings)
-
-
-def _faults(asked: dict[str, Any]) -> Any:
-    world.faults.append(Fault(**asked))
-    return len(world.faults)
-
-
-def _advance(asked: dict[str, Any]) -> Any:
-    world.advance(float(asked["seconds"]))
-    world.settle()
-    return {"now": world.now()}
-
-
-def _expire(_: dict[str, Any]) -> Any:
-    for token in world.tokens:
-        world.tokens[token] = 0.0
-    return len(world.tokens)
 
 
 def _preempt(asked: dict[str, Any]) -> Any:
@@ -50,10 +30,7 @@ def _resources() -> Any:
 
 
 _POSTS = {
-    "settings": _settings,
-    "faults": _faults,
-    "advance": _advance,
-    "expire": _expire,
+    **usual(world, Fault),
     "preempt": _preempt,
     "reset": _reset,
 }
@@ -67,9 +44,4 @@ _GETS = {
 
 def control(method: str, path: str, body: bytes) -> tuple[int, Any]:
     """The HTTP status and the JSON answer. The caller holds the lock."""
-    name = path.removeprefix("/vmops/")
-    try:
-        answer = _GETS[name]() if method == "GET" else _POSTS[name](json.loads(body or b"{}"))
-    except (KeyError, IndexError, TypeError, ValueError) as exc:
-        return 400, {"error": f"{method} {path}: {exc!r}"}
-    return 200, answer
+    return stand_in_server.control(_GETS, _POSTS, method, path, body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import sys
 import time
@@ -13,6 +12,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
+
+from stand_in_server import fits, headers, logged
 
 from gce import answers, limits, methods, operations, permissions, tokens
 from gce.control import control
@@ -37,7 +38,7 @@ def application(environ: Environ, start_response: Any) -> list[bytes]:
         return _send(environ, start_response, answer)
     if world.settings.latency:
         time.sleep(world.settings.latency)
-    call = _logged(environ, path, body)
+    call = logged(world, environ, path, body)
     with world.lock:
         world.settle()
         answer, fault = _answered(call)
@@ -53,7 +54,7 @@ def _of_ours(environ: Environ, path: str, body: bytes) -> Answer:
     if path.startswith("/vmops/"):
         return *control(environ["REQUEST_METHOD"], path, body), {}
     query = dict(parse_qsl(environ.get("QUERY_STRING", "")))
-    return tokens.metadata(path, _headers(environ), query)
+    return tokens.metadata(path, headers(environ), query)
 
 
 def _answered(call: dict[str, Any]) -> tuple[Answer, Fault | None]:
@@ -84,7 +85,7 @@ def _request(call: dict[str, Any]) -> tuple[Request, Fault | None]:
     method, params = document().find(call["method"], call["path"])
     call["action"] = method.id
     tokens.checked(call["headers"].get("authorization", ""), method.id)
-    fault = world.fault(lambda one: _fits(one, call))
+    fault = world.fault(lambda one: fits(one, call))
     query = method.query(parse_qsl(call["query"], keep_blank_values=True), document().common)
     if query.get("fields") or query.get("alt", "json") != "json":
         raise Refused(501, "notImplemented", "The emulator serves whole answers in JSON alone")
@@ -110,14 +111,6 @@ def _done(request: Request) -> str:
     return answers.text(request, operation)
 
 
-def _fits(fault: Fault, call: dict[str, Any]) -> bool:
-    return (
-        not fault.operation
-        and bool(re.fullmatch(fault.method, call["method"]))
-        and bool(re.search(fault.path, f"{call['path']}?{call['query']}"))
-    )
-
-
 _REASONS = {
     400: "invalid",
     401: "authError",
@@ -141,36 +134,6 @@ def _spoil(fault: Fault) -> None:
 
 
 # -- the wire -------------------------------------------------------------------------------------
-
-
-def _headers(environ: Environ) -> dict[str, str]:
-    found = {
-        key[5:].replace("_", "-").lower(): value
-        for key, value in environ.items()
-        if key.startswith("HTTP_")
-    }
-    return {**found, "content-type": environ.get("CONTENT_TYPE", "")}
-
-
-def _logged(environ: Environ, path: str, body: bytes) -> dict[str, Any]:
-    """A call as tests see it; its status is None until it has one."""
-    try:
-        content = json.loads(body) if body else None
-    except ValueError:
-        content = body.decode(errors="replace")
-    call = {
-        "method": environ["REQUEST_METHOD"],
-        "path": path,
-        "query": environ.get("QUERY_STRING", ""),
-        "action": environ["REQUEST_METHOD"],
-        "status": None,
-        "code": None,
-        "time": world.now(),
-        "body": content,
-        "headers": _headers(environ),
-    }
-    world.calls.append(call)
-    return call
 
 
 def _send(environ: Environ, start_response: Any, answer: Answer) -> list[bytes]:

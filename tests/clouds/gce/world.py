@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import stand_in_world
+from stand_in_world import Clockwork
 
 if TYPE_CHECKING:
     from gce.limits import Bucket
@@ -76,36 +77,15 @@ class Settings:
 
 
 @dataclass
-class Fault:
+class Fault(stand_in_world.Fault):
     """A request that goes wrong, or with `operation` an operation that ends badly.
 
-    Args:
-        method: Of the request, as a whole.
-        path: Found in path and query, or in the target of the operation, as a regular expression.
-        status: Of the answer, 503 if nothing else goes wrong; of an operation RUNNING is for ever.
-        code: The error's reason, or the code of the operation's error.
-        reason: The same.
-        message: What the error says.
-        headers: Of the answer.
-        after: Whether the request is carried out all the same.
-        times: How often.
-        delay: Seconds of real time for which the answer is held back.
-        drop: Whether the connection ends in place of an answer.
-        operation: The operation's type, as `insert` or `stop`.
+    The path may also be found in the target of the operation. The status of an answer is 503 if
+    nothing else goes wrong; an operation of status RUNNING is so for ever. `reason` is another name
+    for `code`.
     """
 
-    method: str = ".*"
-    path: str = ""
-    status: Any = None
-    code: str = ""
     reason: str = ""
-    message: str = "The emulator was asked to say so."
-    headers: dict[str, str] = field(default_factory=dict)
-    after: bool = False
-    times: int = 1
-    delay: float = 0.0
-    drop: bool = False
-    operation: str = ""
 
     def __post_init__(self) -> None:
         """Nothing said is a refusal."""
@@ -116,70 +96,48 @@ class Fault:
             self.status = 503
 
 
-class World:
+class World(Clockwork[Settings, Fault]):
     """The one cloud of this process."""
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self._tick = threading.Condition(self.lock)
-        self._due = threading.local()  # others ask for the time without the lock
+    def __init__(self, settings: Settings) -> None:
         self._ticking = False
-        self.first_settings = Settings()
         self.waits: set[threading.Condition] = set()
         self.age = 0
-        self.reset()
+        super().__init__(settings)
+        self._tick = threading.Condition(self.lock)
 
     def reset(self) -> None:
         """Forgets all but the settings it was started with."""
+        super().reset()
         self.age += 1
-        self.settings = self.first_settings
         self.resources: dict[tuple[str, str], dict[str, Resource]] = defaultdict(dict)
         self.ids: dict[tuple[str, str, str], Resource] = {}
         self.operations: dict[str, dict[str, Operation]] = defaultdict(dict)
         self.requests: dict[str, tuple[str, float, Operation]] = {}
-        self.faults: list[Fault] = []
-        self.calls: list[dict[str, Any]] = []
-        self.tokens: dict[str, float] = {}
         self.buckets: dict[tuple[str, ...], Bucket] = {}
         self.freed: dict[str, list[int]] = defaultdict(list)
         self.taken: dict[str, int] = defaultdict(lambda: 1)
         self.given = 0
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
-        self._began = time.time(), time.monotonic()
         self._wake()
 
     # -- time -------------------------------------------------------------------------------------
 
-    def now(self) -> float:
-        """The cloud's clock in epoch seconds; for what comes to an end, when that was due."""
-        if (due := getattr(self._due, "at", None)) is not None:
-            return float(due)
-        wall, ticks = self._began
-        return wall + (time.monotonic() - ticks) * self.settings.speed
-
     def advance(self, seconds: float) -> None:
         """Moves the clock."""
-        self._began = self.now() + seconds, time.monotonic()
+        super().advance(seconds)
         self._wake()
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
         """Does something when so much time has passed."""
-        self._count += 1
-        at = self.now() + seconds
-        if self.waits and (not self._events or at < self._events[0][0]):
+        first = self._events[0] if self._events else None
+        super().later(seconds, act)
+        if self.waits and self._events[0] is not first:
             self._tick.notify_all()
-        heapq.heappush(self._events, (at, self._count, act))
 
-    def settle(self) -> None:
-        """Does all that is due, each as if at its time."""
-        now = self.now()
-        try:
-            while self._events and self._events[0][0] <= now:
-                self._due.at, _, act = heapq.heappop(self._events)
-                act()
-        finally:
-            self._due.at = None
+    def change(self, changes: dict[str, Any]) -> None:
+        """Changes settings; an unknown one is an error."""
+        super().change(changes)
+        self._wake()
 
     def wait(self, condition: threading.Condition, until: float) -> None:
         """Lets go of the lock until this is notified, the clock is set, or it is so late."""
@@ -211,25 +169,6 @@ class World:
             for condition in self.waits:
                 condition.notify_all()
 
-    # -- settings and faults ----------------------------------------------------------------------
-
-    def change(self, changes: dict[str, Any]) -> None:
-        """Changes settings; an unknown one is an error."""
-        names = {one.name for one in fields(Settings)}
-        if unknown := sorted(set(changes) - names):
-            raise ValueError(f"no such setting: {', '.join(unknown)}")
-        self.advance(0)  # the time so far has passed at the old speed
-        self.settings = replace(self.settings, **changes)
-        self._wake()
-
-    def fault(self, fits: Callable[[Fault], bool]) -> Fault | None:
-        """The next fault that fits, which is one less then."""
-        for fault in self.faults:
-            if fault.times > 0 and fits(fault):
-                fault.times -= 1
-                return fault
-        return None
-
     # -- resources --------------------------------------------------------------------------------
 
     def add(self, resource: Resource) -> None:
@@ -259,4 +198,4 @@ class World:
                 yield from list(some.values())
 
 
-world = World()
+world = World(Settings())
