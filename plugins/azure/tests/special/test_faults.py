@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from spoilt import FAULTS, KINDS, SLOW, Requests, bring_before
 
 from vmops import Status
 from vmops.errors import TransientError, Unavailable
 
 WEB = {"vmName": "web-1"}
-REQUESTS = {
-    "provision": ("PUT", "/virtualMachines/web-1"),
-    "start": ("POST", "/start"),
-    "stop": ("POST", "/deallocate"),
-    "restart": ("POST", "/restart"),
-    "deprovision": ("DELETE", "/virtualMachines/web-1"),
-}
-SLOW = pytest.mark.slow
-KINDS = ("reset_before", "lost", "cut", "garbage", "empty", "hang")
-FAULTS = ["lost", "garbage", *(pytest.param(k, marks=SLOW) for k in KINDS if k[0] not in "lg")]
+REQUESTS = Requests(
+    {
+        "provision": ("PUT", "/virtualMachines/web-1"),
+        "start": ("POST", "/start"),
+        "stop": ("POST", "/deallocate"),
+        "restart": ("POST", "/restart"),
+        "deprovision": ("DELETE", "/virtualMachines/web-1"),
+    }
+)
 CARRIED_OUT = {"lost", "cut", "rewrite"}
 BODILESS = [fault for fault in KINDS if fault != "cut"]
 """Where ARM's answer has no body, there is nothing to cut."""
@@ -32,32 +31,6 @@ def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Where there will be no answer, it is not waited for long."""
     if request.node.callspec.params["fault"] == "hang":
         monkeypatch.setattr("vmops_azure.client._READ_TIMEOUT", 0.6)
-
-
-@pytest.fixture
-def asked(proxy: Any) -> Callable[[str], list[Any]]:
-    """What the proxy saw of one verb: each request, and whether ARM carried it out."""
-
-    def asked(verb: str) -> list[Any]:
-        method, path = REQUESTS[verb]
-        found: list[Any] = proxy.log(method=method, path=path)
-        return found
-
-    return asked
-
-
-def _spoil(proxy: Any, verb: str, fault: str, **more: Any) -> None:
-    """Let the next request of a verb meet a fault."""
-    method, path = REQUESTS[verb]
-    proxy.add(fault, method=method, path=path, **more)
-
-
-def _before(azure: Any, ops: Any, verb: str) -> None:
-    """Bring the VM to where the verb can be tried."""
-    if verb != "provision":
-        azure.up(ops)
-    if verb == "start":
-        azure.wait(ops, ops.vm_stop(WEB))
 
 
 @pytest.mark.parametrize(
@@ -72,15 +45,13 @@ def _before(azure: Any, ops: Any, verb: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("impatient")
-def test_a_verb_is_asked_for_again(
-    azure: Any, proxy: Any, asked: Any, verb: str, fault: str
-) -> None:
+def test_a_verb_is_asked_for_again(azure: Any, proxy: Any, verb: str, fault: str) -> None:
     """After an unknown outcome the same request leaves once more, with one effect."""
     ops = azure.open()
-    _before(azure, ops, verb)
-    _spoil(proxy, verb, fault)
+    bring_before(azure, ops, verb)
+    REQUESTS.spoil(proxy, verb, fault)
     azure.wait(ops, getattr(ops, f"vm_{verb}")(WEB))
-    first, *others = asked(verb)
+    first, *others = REQUESTS.asked(proxy, verb)
     assert first.carried_out == (fault in CARRIED_OUT)
     assert len(others) == 1
     assert first.request.path == others[0].request.path
@@ -92,13 +63,13 @@ def test_a_verb_is_asked_for_again(
 
 @pytest.mark.parametrize("fault", BODILESS)
 @pytest.mark.usefixtures("impatient")
-def test_a_restart_is_asked_for_once(azure: Any, proxy: Any, asked: Any, fault: str) -> None:
+def test_a_restart_is_asked_for_once(azure: Any, proxy: Any, fault: str) -> None:
     """A restart that may have happened never leaves twice; the wait says it is not confirmed."""
     ops = azure.open()
-    _before(azure, ops, "restart")
-    _spoil(proxy, "restart", fault)
+    bring_before(azure, ops, "restart")
+    REQUESTS.spoil(proxy, "restart", fault)
     result = azure.wait(ops, ops.vm_restart(WEB))
-    assert len(asked("restart")) == 1
+    assert len(REQUESTS.asked(proxy, "restart")) == 1
     assert result["restartConfirmed"] is False
     assert azure.states() == {"web-1": "LIVE"}
 
@@ -114,7 +85,7 @@ def test_a_restart_with_a_record_is_confirmed(azure: Any, ops: Any) -> None:
 def test_a_create_that_never_has_an_answer(azure: Any, proxy: Any, fault: str) -> None:
     """It is FAILED as unknown and says what may remain; a repeat makes, or finds, the one VM."""
     ops = azure.open()
-    _spoil(proxy, "provision", fault)
+    REQUESTS.spoil(proxy, "provision", fault)
     status, result = ops.vm_provision(azure.params())
     assert (status, type(result.error)) == (Status.FAILED, Unavailable)
     assert result.error.provider_code == ("NotArm" if fault == "garbage" else "ConnectionLost")

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from spoilt import FAULTS, KINDS, SLOW, Requests, bring_before
 
 from vmops import Status
 from vmops.errors import TransientError, Unavailable
 
 WEB = {"vmName": "web-1"}
-REQUESTS = {
-    "provision": ("POST", r"/instances(\?|$)"),
-    "start": ("POST", r"/start(\?|$)"),
-    "stop": ("POST", r"/stop(\?|$)"),
-    "restart": ("POST", r"/reset(\?|$)"),
-    "deprovision": ("DELETE", r"/instances/\d+(\?|$)"),
-}
-SLOW = pytest.mark.slow
-KINDS = ("reset_before", "lost", "cut", "garbage", "empty", "hang")
-FAULTS = ["lost", "garbage", *(pytest.param(k, marks=SLOW) for k in KINDS if k[0] not in "lg")]
+REQUESTS = Requests(
+    {
+        "provision": ("POST", r"/instances(\?|$)"),
+        "start": ("POST", r"/start(\?|$)"),
+        "stop": ("POST", r"/stop(\?|$)"),
+        "restart": ("POST", r"/reset(\?|$)"),
+        "deprovision": ("DELETE", r"/instances/\d+(\?|$)"),
+    }
+)
 CARRIED_OUT = {"lost", "cut"}
 END = {"provision": "RUNNING", "start": "RUNNING", "stop": "TERMINATED"}
 OPERATIONS = {"provision": "insert", "start": "start", "stop": "stop", "deprovision": "delete"}
@@ -31,32 +30,6 @@ def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Where there will be no answer, it is not waited for long."""
     if request.node.callspec.params["fault"] == "hang":
         monkeypatch.setattr("vmops_gcp.client._TIMEOUT", 0.6)
-
-
-@pytest.fixture
-def asked(proxy: Any) -> Callable[[str], list[Any]]:
-    """What the proxy saw of one verb: each request, and whether GCE carried it out."""
-
-    def asked(verb: str) -> list[Any]:
-        method, path = REQUESTS[verb]
-        found: list[Any] = proxy.log(method=method, path=path)
-        return found
-
-    return asked
-
-
-def _spoil(proxy: Any, verb: str, fault: str, **more: Any) -> None:
-    """Let the next request of a verb meet a fault."""
-    method, path = REQUESTS[verb]
-    proxy.add(fault, method=method, path=path, **more)
-
-
-def _before(gcp: Any, ops: Any, verb: str) -> None:
-    """Bring the VM to where the verb can be tried."""
-    if verb != "provision":
-        gcp.up(ops)
-    if verb == "start":
-        gcp.wait(ops, ops.vm_stop(WEB))
 
 
 @pytest.mark.parametrize(
@@ -71,13 +44,13 @@ def _before(gcp: Any, ops: Any, verb: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("impatient")
-def test_a_verb_is_asked_for_again(gcp: Any, proxy: Any, asked: Any, verb: str, fault: str) -> None:
+def test_a_verb_is_asked_for_again(gcp: Any, proxy: Any, verb: str, fault: str) -> None:
     """After an unknown outcome the same request leaves once more, with one effect."""
     ops = gcp.open()
-    _before(gcp, ops, verb)
-    _spoil(proxy, verb, fault)
+    bring_before(gcp, ops, verb)
+    REQUESTS.spoil(proxy, verb, fault)
     gcp.wait(ops, getattr(ops, f"vm_{verb}")(WEB))
-    first, *others = asked(verb)
+    first, *others = REQUESTS.asked(proxy, verb)
     assert first.carried_out == (fault in CARRIED_OUT)
     assert len(others) == 1
     assert first.request.path == others[0].request.path, "the requestId is another one"
@@ -89,13 +62,13 @@ def test_a_verb_is_asked_for_again(gcp: Any, proxy: Any, asked: Any, verb: str, 
 
 @pytest.mark.parametrize("fault", KINDS)
 @pytest.mark.usefixtures("impatient")
-def test_a_reset_is_asked_for_once(gcp: Any, proxy: Any, asked: Any, fault: str) -> None:
+def test_a_reset_is_asked_for_once(gcp: Any, proxy: Any, fault: str) -> None:
     """One that may have happened never leaves twice; the wait says it is not confirmed."""
     ops = gcp.open()
-    _before(gcp, ops, "restart")
-    _spoil(proxy, "restart", fault)
+    bring_before(gcp, ops, "restart")
+    REQUESTS.spoil(proxy, "restart", fault)
     result = gcp.wait(ops, ops.vm_restart({**WEB, "restartMode": "reset"}))
-    assert len(asked("restart")) == 1
+    assert len(REQUESTS.asked(proxy, "restart")) == 1
     assert result["restartConfirmed"] is False
     assert gcp.states() == {"web-1": "LIVE"}
 
@@ -105,7 +78,7 @@ def test_a_reset_is_asked_for_once(gcp: Any, proxy: Any, asked: Any, fault: str)
 def test_a_create_that_never_has_an_answer(gcp: Any, proxy: Any, fault: str) -> None:
     """It is FAILED as unknown and says what may remain; a repeat makes, or finds, the one VM."""
     ops = gcp.open()
-    _spoil(proxy, "provision", fault)
+    REQUESTS.spoil(proxy, "provision", fault)
     status, result = ops.vm_provision(gcp.params())
     assert (status, type(result.error)) == (Status.FAILED, Unavailable)
     assert result.error.provider_code == ("notGce" if fault == "garbage" else "connectionLost")
@@ -125,7 +98,7 @@ def test_what_is_read_before_a_create(gcp: Any, proxy: Any, fault: str) -> None:
     status, result = ops.vm_provision(gcp.params())
     assert status is Status.PENDING, result.error
     assert len(proxy.log(method="GET", path="/instances/web-1")) >= 2
-    assert len(proxy.log(method="POST", path=REQUESTS["provision"][1])) == 1
+    assert len(proxy.log(method="POST", path=REQUESTS.of["provision"][1])) == 1
 
 
 @pytest.mark.usefixtures("give_up")
