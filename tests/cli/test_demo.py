@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -20,7 +21,7 @@ def test_the_whole_demo(program: Any) -> None:
     assert "0 VMs left" in done.stdout
     assert done.stdout.count("kill -9 ") == 4  # twice as it happens, twice in the timeline
     assert "4 of 4 restarts were still open" in done.stdout
-    rows = [line.split() for line in done.stdout.splitlines() if " s  demo-" in line]
+    rows = [line.split() for line in done.stdout.splitlines() if re.search(r" s +demo-", line)]
     assert [row[3] for row in rows].count("restart") == 4
     assert len(rows) == 20
     asked = {row[4] for row in rows if row[3] == "restart"}
