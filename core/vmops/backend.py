@@ -8,7 +8,7 @@ idempotency tokens, tags and the journal are the core's work, so a plugin holds 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
@@ -175,6 +175,8 @@ class Backend(ABC, Generic[S, P]):
     """Regular expression that a VM's name must match as a whole."""
     error_codes: ClassVar[Mapping[str, type[CloudError]]] = {}
     """Provider code -> our error. A code that is not here becomes a plain CloudError."""
+    stop_modes: ClassVar[Collection[StopMode]] = ("release", "keep")
+    """How a VM can be stopped; the core refuses others as NotSupported, before any call."""
 
     clock: Clock = SystemClock()
     horizon: float = 60.0

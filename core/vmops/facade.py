@@ -177,6 +177,23 @@ class VMOps:
         name = str(params.get("vmName") or params.get("vmId") or "")
         return self._dispatcher.describe(params) or VM(name, State.ABSENT)
 
+    def made_as(self, params: Mapping[str, Any]) -> bool | None:
+        """Whether `vm_provision` with these params made the VM that has this name now.
+
+        An image's alias that leads to another image today makes a difference, and so does `ttl`.
+
+        Returns:
+            None where the journal does not know: there is none, or it did not make the VM.
+
+        Raises:
+            InvalidParams: As `vm_provision` would.
+            CloudError: An image or the like cannot be found.
+            JournalError: The journal cannot be read.
+        """
+        call = self._bind(Action.PROVISION, params)
+        line = self._dispatcher.line(call.backend, call.bound.settings, self._dispatcher.journal())
+        return line.submitter.made_as(call.bound)
+
     def list_vms(self, params: Mapping[str, Any] | None = None) -> list[VM]:
         """Every VM of the backend that carries vmops tags, whichever install made it."""
         return self._dispatcher.list_vms(params or {})

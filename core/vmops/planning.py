@@ -97,6 +97,7 @@ class Planner:
             self._hold(action, job, vm)
         decision = decide(action, vm, job.bound.call.stop_mode)
         if decision in {Decision.CALL, Decision.START}:
+            self._check_stop_mode(action, job)
             job.verb = Action.START if decision is Decision.START else action
             return None
         if decision is Decision.DONE:
@@ -200,6 +201,15 @@ class Planner:
             raise NotSupported(
                 f"VM {vm.name!r} would stay stopped: a restart in two phases needs a journal",
                 hint="use a journal, or vm_stop, wait, vm_start",
+            )
+
+    def _check_stop_mode(self, action: Action, job: Job) -> None:
+        """A stop in a way that the cloud does not have is refused before any call."""
+        backend, mode = self._connection.backend, job.bound.call.stop_mode
+        if action is Action.STOP and mode not in backend.stop_modes:
+            known = " or ".join(backend.stop_modes)
+            raise NotSupported(
+                f"{backend.name} stops no VM with stopMode={mode}", hint=f"give stopMode={known}"
             )
 
     def _phases(self, vm: VM, job: Job) -> int:

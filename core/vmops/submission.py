@@ -9,6 +9,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -87,6 +88,20 @@ class Submitter:
             else job.answer
             for job in jobs
         ]
+
+    def made_as(self, bound: Bound) -> bool | None:
+        """Whether a VM was made as these params ask; None where the journal does not know.
+
+        Raises:
+            CloudError: A choice of theirs, such as an image, cannot be resolved.
+            JournalError: The journal cannot be read.
+        """
+        job = self._planner.looker.job(Action.PROVISION, bound)
+        row = self._journal.rows([job.uid])[job.uid]
+        if not (row.present and row.digest):
+            return None
+        job.bound = replace(bound, params=self._connection.resolve(bound.params))
+        return self._grouper.digest(job) == row.digest
 
     def delete(self, jobs: list[Job]) -> Mapping[Job, Operation | Exception]:
         """What became of deleting VMs that were looked at by recovery or reaping."""

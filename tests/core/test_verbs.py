@@ -144,6 +144,43 @@ def test_deallocate_is_a_releasing_stop(ops: VMOps, world: Any) -> None:
     assert not world.alive()[0].holds_compute
 
 
+def test_a_stop_mode_that_the_cloud_lacks_is_refused_without_a_call(
+    ops: VMOps, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend that names its ways of stopping is never asked for another one."""
+    monkeypatch.setattr(ops.registry.load("memory"), "stop_modes", ("release",))
+    provisioned(ops)
+    status, result = ops.vm_stop({**VM, "stopMode": "keep"})
+    assert (status, type(result.error)) == (Status.FAILED, NotSupported)
+    assert result.error is not None
+    assert "stopMode=release" in str(result.error)
+    assert world.alive()[0].state is State.RUNNING
+    assert ops.vm_stop(VM)[0] is Status.PENDING
+
+
+def test_made_as_tells_whether_a_vm_was_made_with_these_params(ops: VMOps) -> None:
+    """As long as it lives: True for the same params, False for others, None where none is known."""
+    asked = {**VM, "vmSize": "big", "userData": "s3cret"}
+    assert ops.made_as(asked) is None
+    ops.vm_provision(asked)
+    for state in ("asked for", "running"):
+        assert ops.made_as(asked) is True, state
+        for other in ({"vmSize": "small"}, {"userData": "other"}, {"ttl": 60}):
+            assert ops.made_as({**asked, **other}) is False, (state, other)
+        ops.wait_vm_deployment(True, VM)
+    with pytest.raises(InvalidParams, match="vmSise"):
+        ops.made_as({**asked, "vmSise": "big"})
+    ops.wait_vm_operation(ops.vm_deprovision(VM)[1])
+    assert ops.made_as(asked) is None
+
+
+def test_made_as_knows_nothing_without_a_journal(registry: Registry) -> None:
+    """Nothing is remembered of what a VM was made with."""
+    with VMOps({"backend": "memory"}, journal=None, registry=registry) as ops:
+        ops.vm_provision(VM)
+        assert ops.made_as({**VM, "vmSize": "big"}) is None
+
+
 def test_refusal_is_failed_with_the_providers_code(ops: VMOps, world: Any) -> None:
     """What the cloud refuses is FAILED with our class and the provider's own code."""
     world.faults["provision"] = [MemoryError_("NoRoom")]

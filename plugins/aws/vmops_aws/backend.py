@@ -60,6 +60,7 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
     name = "aws"
     error_codes = CODES
     horizon = 60.0
+    stop_modes = ("release",)  # a stopped VM holds no compute on EC2
     confirms_restart = False
     limits = _LIMITS
 
@@ -145,16 +146,15 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
         self,
         vms: Sequence[Target[AwsParams]],
         token: str,  # noqa: ARG002
-        mode: StopMode,
+        mode: StopMode,  # noqa: ARG002
     ) -> list[Handle | CloudError]:
         """StopInstances, which gives the compute back."""
-        if mode == "keep":
-            raise NotSupported(
-                "aws: a stopped VM holds no compute on EC2", hint="leave out stopMode=keep"
-            )
         refused = {vm.id: _one_time(vm) for vm in vms if vm.vm.info.get("spotMode") == "one-time"}
-        ids = [vm.id for vm in vms if vm.id not in refused]
-        self._send("stop_instances", "StoppingInstances", ids)
+        for force in (False, True):
+            ids = [vm.id for vm in vms if vm.id not in refused and vm.params.force is force]
+            self._send(
+                "stop_instances", "StoppingInstances", ids, **({"Force": True} if force else {})
+            )
         return [refused.get(vm.id, {}) for vm in vms]
 
     def restart(self, vm: Target[AwsParams], token: str) -> Handle:
@@ -232,7 +232,7 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
             seen += look(sorted(tokens))
         return seen
 
-    def _send(self, operation: str, key: str, ids: Sequence[str]) -> None:
+    def _send(self, operation: str, key: str, ids: Sequence[str], **more: object) -> None:
         """One call about these instances, whose answer must name them all."""
         if requests := [id_ for id_ in ids if is_request(id_)]:
             error = NotSupported(
@@ -243,7 +243,7 @@ class AwsBackend(Backend[AwsSettings, AwsParams]):
             raise error
         if not ids:
             return
-        answer = self._clients.call(operation, InstanceIds=list(ids))
+        answer = self._clients.call(operation, InstanceIds=list(ids), **more)
         missing = {*ids} - {one.get("InstanceId") for one in answer.get(key, ())} if key else set()
         if missing:
             raise NotEc2Error(f"aws: {operation}: the answer does not tell of {min(missing)}")

@@ -144,6 +144,10 @@ class AwsParams(Params):
         pattern=r"^[A-Za-z0-9_+=,.@:/-]+$",
         description="Name or ARN of the instance profile the guest acts as.",
     )
+    force: bool = Field(
+        default=False,
+        description="Whether to stop without waiting for the guest; its file systems may suffer.",
+    )
     restart_mode: Literal["reboot", "power-cycle"] = Field(
         "reboot",
         description="Reboot leaves no trace to confirm it by; power-cycle is a stop, then a start.",

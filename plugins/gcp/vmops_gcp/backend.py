@@ -20,7 +20,7 @@ from vmops import (
     Tags,
     Target,
 )
-from vmops.errors import NotSupported, TransientError
+from vmops.errors import TransientError
 from vmops_gcp import images, labels, launch
 from vmops_gcp.checkup import checks
 from vmops_gcp.client import Compute
@@ -50,6 +50,7 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
     error_codes = CODES
     horizon = 30.0
     poll_timeout = 600.0
+    stop_modes = ("release",)  # a stopped VM holds no compute on GCE
     confirms_restart = False
     limits = _LIMITS
     own_limits = _OWN_LIMITS
@@ -107,12 +108,8 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
         """Start a VM that is TERMINATED, GCE's word for stopped."""
         return self._asked("start_unary", vm, token)
 
-    def stop(self, vm: Target[GcpParams], token: str, mode: StopMode) -> Handle:
+    def stop(self, vm: Target[GcpParams], token: str, mode: StopMode) -> Handle:  # noqa: ARG002
         """Stop, which releases the compute."""
-        if mode == "keep":
-            raise NotSupported(
-                "gcp: a stopped VM holds no compute on GCE", hint="leave out stopMode=keep"
-            )
         return self._asked("stop_unary", vm, token, **_discarding(vm.params))
 
     def restart(self, vm: Target[GcpParams], token: str) -> Handle:

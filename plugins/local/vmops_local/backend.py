@@ -82,6 +82,9 @@ class LocalParams(Params):
     grace_seconds: float = Field(
         30.0, ge=0, description="Seconds a guest gets to shut down before it is forced off."
     )
+    force: bool = Field(
+        default=False, description="Whether to force it off at once; the same as graceSeconds=0."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -101,6 +104,11 @@ class LocalParams(Params):
                 'the nano guest takes no sshPublicKey or userData; give guest="linux" or image'
             )
         return self
+
+    @property
+    def grace(self) -> float:
+        """Seconds a guest gets to shut down."""
+        return 0.0 if self.force else self.grace_seconds
 
     @property
     def kind(self) -> str:
@@ -173,12 +181,12 @@ class LocalBackend(Backend[LocalSettings, LocalParams]):
 
     def stop(self, vm: Target[LocalParams], token: str, mode: StopMode) -> Handle:  # noqa: ARG002
         """Press the power button. A stopped VM holds no memory, in either mode."""
-        self._machines.press_power_button(vm.name, token, vm.params.grace_seconds)
+        self._machines.press_power_button(vm.name, token, vm.params.grace)
         return {}
 
     def restart(self, vm: Target[LocalParams], token: str) -> Handle:
         """Press the power button; the core starts the VM again when it has stopped."""
-        self._machines.press_power_button(vm.name, token, vm.params.grace_seconds)
+        self._machines.press_power_button(vm.name, token, vm.params.grace)
         return {}
 
     def restart_phases(self, vm: Target[LocalParams]) -> int:  # noqa: ARG002
