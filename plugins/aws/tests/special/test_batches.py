@@ -233,6 +233,19 @@ def test_names_are_written_later(aws: Any, ops: Any) -> None:
     }
 
 
+def test_forced_stops_leave_by_themselves(aws: Any, ops: Any) -> None:
+    """Of VMs that are stopped together, only those whose guests need not be waited for are forced."""
+    names = _names(4)
+    made = aws.all(ops, "provision", names)
+    asked = [{"vmName": name, "force": name == "web-3"} for name in names]
+    answers = [answer for _, *answer in ops.run_many("stop", asked)]
+    assert [status for status, _ in answers] == [Status.PENDING] * 4
+    gentle, forced = aws.requests("StopInstances")
+    assert "Force" not in gentle
+    assert forced["Force"] == "true"
+    assert forced["InstanceId"] == [made["web-3"]["vmId"]]
+
+
 def test_names_keep_to_their_budget(aws: Any, ops: Any) -> None:
     """However many members have no names, 20 at once and 5 a second are written, no more."""
     aws.cloud.settings(stop=2.0)
