@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from vmops.operation import Action, Handle, Operation
     from vmops.parallel import side_by_side
     from vmops.params import (
+        Act,
         LocalOnly,
         Params,
+        Prefix,
         Secret,
         Settings,
         Tuning,
@@ -70,8 +72,10 @@ _HOMES = {
     "machines": ("machine",),
     "operation": ("Action", "Handle", "Operation"),
     "params": (
+        "Act",
         "LocalOnly",
         "Params",
+        "Prefix",
         "Secret",
         "Settings",
         "Tuning",
@@ -89,6 +93,7 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 
 __all__ = [
     "VM",
+    "Act",
     "Action",
     "Backend",
     "Bucket",
@@ -104,6 +109,7 @@ __all__ = [
     "Operation",
     "Params",
     "Pending",
+    "Prefix",
     "Progress",
     "Ref",
     "Result",

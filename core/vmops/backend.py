@@ -175,7 +175,7 @@ class Backend(ABC, Generic[S, P]):
     """Regular expression that a VM's name must match as a whole."""
     error_codes: ClassVar[Mapping[str, type[CloudError]]] = {}
     """Provider code -> our error. A code that is not here becomes a plain CloudError."""
-    stop_modes: ClassVar[Collection[str]] = ("release", "keep")
+    stop_modes: Collection[str] = ("release", "keep")
     """How a VM can be stopped; the core refuses others as NotSupported, before any call."""
 
     clock: Clock = SystemClock()

@@ -23,6 +23,7 @@ from vmops.params import (
     Params,
     Settings,
     as_text,
+    gathered_fields,
     marked_fields,
     secret_fields,
 )
@@ -77,9 +78,13 @@ class Binder:
         self._vm_name = re.compile(vm_name, re.ASCII)
         self._fields: dict[str, str] = {}
         self._roles: dict[str, tuple[str, ...]] = {}
+        self._prefixes: dict[str, str] = {}
         for role in _ROLES:
+            gathered = gathered_fields(self._models[role])
+            self._prefixes.update(gathered)
             for field in self._models[role].model_fields:
-                self._fields[field] = self._fields[to_camel(field)] = field
+                if field not in gathered:
+                    self._fields[field] = self._fields[to_camel(field)] = field
                 self._roles[field] = (*self._roles.get(field, ()), role)
         self._local = frozenset(marked_fields(settings, LocalOnly))
         self._secret = frozenset(
@@ -121,6 +126,8 @@ class Binder:
         self._refuse_contradictions(given, "params", problems)
         self._refuse_contradictions(named, "the asyncResultsUrl", problems)
         merged = {**self._defaults, **named, **given}
+        for field in self._prefixes.keys() & given.keys():
+            merged[field] = {**self._defaults.get(field, {}), **given[field]}
         parts: dict[str, dict[str, Any]] = {role: {} for role in _ROLES}
         for field, value in merged.items():
             for role in self._roles[field]:
@@ -134,6 +141,21 @@ class Binder:
         if problems or call is None or settings is None or bound is None:
             raise InvalidParams(*_without_repeats(problems))
         return Bound(call, settings, bound, self._echo(params))  # type: ignore[arg-type]
+
+    def check_config(self) -> None:
+        """Find mistakes in the config alone, without what params may still bring.
+
+        Raises:
+            InvalidParams: With every problem that was found.
+        """
+        problems = list(self._config_problems)
+        for role, model in self._models.items():
+            given = {f: v for f, v in self._config.items() if role in self._roles[f]}
+            found: list[Problem] = []
+            self._validate(model, given, found)
+            problems += [p for p in found if p.param in {to_camel(field) for field in given}]
+        if problems:
+            raise InvalidParams(*_without_repeats(problems))
 
     def idle_params(self) -> Params:
         """Params with nothing given: for an act that only a URL asked for."""
@@ -149,10 +171,13 @@ class Binder:
         known: dict[str, Any] = {}
         ignore = _ignores_unknown(values) or _ignores_unknown(self._given_config)
         for key, value in values.items():
-            field = self._fields.get(key)
+            field = self._field(key)
             if field is None:
                 if not ignore:
                     problems.append(self._unknown(key))
+            elif field in self._prefixes:
+                if value is not None:
+                    known.setdefault(field, {})[key] = value
             elif field in known and known[field] != value:
                 both = f"{field} and {to_camel(field)} are both given and differ; drop one"
                 problems.append(Problem(to_camel(field), both))
@@ -160,8 +185,14 @@ class Binder:
                 known[field] = value
         return known
 
+    def _field(self, key: object) -> str | None:
+        """The field that a key is given for; None if there is none."""
+        if isinstance(key, str) and key not in self._fields:
+            return next((f for f, text in self._prefixes.items() if key.startswith(text)), None)
+        return self._fields.get(key)  # type: ignore[arg-type]  (what is no text is no key)
+
     def _unknown(self, key: object) -> Problem:
-        names = sorted({to_camel(field) for field in self._roles})
+        names = sorted({to_camel(field) for field in self._fields.values()})
         near = difflib.get_close_matches(to_camel(str(key)), names, n=3)
         hint = (
             f"did you mean {' or '.join(near)}?" if near else "see `vmops params " + self.name + "`"
@@ -174,9 +205,11 @@ class Binder:
 
     def _refuse_local(self, given: Mapping[str, Any], problems: list[Problem]) -> None:
         for field in self._local.intersection(given):
-            variable = self._variable(field)
-            where = f"is set by the constructor's config or {variable} only, never by params"
-            problems.append(Problem(to_camel(field), where))
+            keys = {key: key for key in given[field]} if field in self._prefixes else {}
+            for name, key in (keys or {to_camel(field): field}).items():
+                variable = self._variable(key)
+                where = f"is set by the constructor's config or {variable} only, never by params"
+                problems.append(Problem(name, where))
 
     def _refuse_contradictions(
         self, given: Mapping[str, Any], where: str, problems: list[Problem]
@@ -217,12 +250,25 @@ class Binder:
                 field = self._fields.get(field, field)
                 shown = "" if field in self._secret else _shown(values.get(field))
                 text = error["msg"].removeprefix("Value error, ")
-                problems.append(Problem(to_camel(field) if field else "params", text + shown))
+                problems.append(Problem(self._shown_name(field), text + shown))
             return None
 
-    def _read_environment(self, settings: type[Settings]) -> dict[str, str]:
-        named = {field: self._variable(field) for field in settings.model_fields}
-        return {f: os.environ[variable] for f, variable in named.items() if variable in os.environ}
+    def _shown_name(self, field: str) -> str:
+        prefix = self._prefixes.get(field)
+        return f"{prefix}*" if prefix else to_camel(field) if field else "params"
+
+    def _read_environment(self, settings: type[Settings]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for field in settings.model_fields:
+            prefix = self._prefixes.get(field)
+            variable = self._variable(prefix or field)
+            if prefix:
+                start = len(variable) - len(prefix)
+                named = {v[start:].lower(): v for v in os.environ if v.startswith(variable)}
+                found |= {field: {k: os.environ[v] for k, v in named.items()}} if named else {}
+            elif variable in os.environ:
+                found[field] = os.environ[variable]
+        return found
 
     def _variable(self, field: str) -> str:
         return f"VMOPS_{self.name}_{field}".upper().replace("-", "_")
@@ -231,7 +277,7 @@ class Binder:
         return {
             key: value
             for key, value in params.items()
-            if (field := self._fields.get(key)) not in self._secret
+            if (field := self._field(key)) not in self._secret
             and (field is not None or not _LOOKS_SECRET.search(str(key)))
         }
 

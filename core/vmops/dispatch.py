@@ -19,11 +19,12 @@ from vmops.errors import (
     InvalidParams,
     InvalidURL,
     JournalError,
+    NotFound,
     Problem,
     VMOpsError,
 )
 from vmops.journal import Journal, NoJournal
-from vmops.looking import Answer
+from vmops.looking import Answer, Found
 from vmops.operation import Action, Operation
 from vmops.outcomes import Outcome, Wait
 from vmops.pace import Pace
@@ -33,7 +34,8 @@ from vmops.records import FINISHED, Place
 from vmops.ssh import answers_ssh
 from vmops.submission import Submitter
 from vmops.tracker import Tracker
-from vmops.vm import VM, Ref
+from vmops.urls import Named
+from vmops.vm import VM, Ref, State
 from vmops.watching import Watcher
 
 __all__ = ["Dispatcher", "Line"]
@@ -138,6 +140,11 @@ class Dispatcher:
             raise InvalidParams(Problem("vmName", "missing; a new VM needs a name"))
         return self._registry.load(name), bound
 
+    def check_config(self) -> None:
+        """Find mistakes in the config, as far as it names the backend it is for."""
+        if name := self._config.get("backend"):
+            self._binder(str(name)).check_config()
+
     def submit(
         self, action: Action, bounds: Sequence[tuple[Any, Bound]]
     ) -> Iterator[tuple[int, Answer, float]]:
@@ -157,8 +164,8 @@ class Dispatcher:
             for index, answer in zip(members, answers, strict=True):
                 yield index, answer, interval
 
-    def resume(self, params: Mapping[str, Any], operation: Operation) -> tuple[Line, Bound]:
-        """The line on which a URL's operation can be waited for.
+    def resume(self, params: Mapping[str, Any], operation: Named) -> tuple[Line, Bound]:
+        """The line on which what a URL names can be waited for.
 
         Raises:
             InvalidURL: Local settings do not allow the URL's account, scope or VM.
@@ -216,6 +223,36 @@ class Dispatcher:
             raise seen
         return seen
 
+    def find(self, params: Mapping[str, Any], named: Named | None) -> Found:
+        """A VM as it is now and where it is: the one that a URL names, else the params'.
+
+        Raises:
+            NotFound: The URL's VM is gone, and another one has its name.
+        """
+        line, bound = self.wait_line(params) if named is None else self.resume(params, named)
+        name, id_ = bound.call.vm_name or "", bound.call.vm_id or ""
+        if named is not None:
+            name, id_ = named.vm if named.vm != named.vm_id else "", named.vm_id
+        seen = line.connection.find([Ref(name, id_)])[0]
+        if isinstance(seen, Exception):
+            raise seen
+        vm = seen or VM(name or id_, State.ABSENT)
+        if named is not None and vm.state is not State.ABSENT and vm.id != (id_ or vm.id):
+            raise NotFound(
+                f"VM {name!r} is another VM now: its id is {vm.id!r}, the URL's is {id_!r}",
+                hint="begin anew; the VM that the URL is about was deleted",
+            )
+        connection, login = line.connection, getattr(bound.params, "admin_username", None)
+        return Found(
+            name or vm.id,
+            vm,
+            connection.backend.name,
+            connection.account(),
+            connection.scope,
+            connection.clock,
+            str(login or ""),
+        )
+
     def here(self, params: Mapping[str, Any], journal: Journal) -> Line:
         """The line on which these params work; they need not name a VM."""
         name = self._backend_name(params, None)
@@ -264,7 +301,7 @@ class Dispatcher:
             _log.warning("waiting without a journal: %s", exc)
             return _NO_JOURNAL
 
-    def _backend_name(self, params: Mapping[str, Any], operation: Operation | None) -> str:
+    def _backend_name(self, params: Mapping[str, Any], operation: Named | None) -> str:
         named = {
             "config": self._config.get("backend"),
             "params": params.get("backend"),
@@ -303,7 +340,7 @@ class Dispatcher:
         return Line(binder, connection, submitter, tracker, journal)
 
 
-def _check_operation(operation: Operation, binder: Binder) -> None:
+def _check_operation(operation: Named, binder: Binder) -> None:
     """Refuse what no vmops with this backend would have written into a URL."""
     problems: list[Problem] = []
     if operation.vm != operation.vm_id:

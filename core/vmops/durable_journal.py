@@ -153,6 +153,7 @@ class DurableJournal:
                 state="INTENT",
                 token=shared or self._token([intent]),
                 digest=intent.digest,
+                likeness=intent.likeness,
                 vm=intent.vm,
                 sent=now,
                 fence=intent.row.fence + 1,

@@ -18,7 +18,7 @@ from vmops.dispatch import Dispatcher, Line
 from vmops.errors import CloudError, InvalidParams, JournalError, Problem, VMOpsError
 from vmops.housekeeping import Housekeeping
 from vmops.journal import Journal
-from vmops.looking import Answer
+from vmops.looking import Answer, Found
 from vmops.operation import Action, Operation
 from vmops.outcomes import End, Outcome, Wait
 from vmops.plugins import Registry
@@ -27,6 +27,7 @@ from vmops.reaping import Reaping
 from vmops.recovery import Recovery
 from vmops.result import Result, timed
 from vmops.tracker import Tracker
+from vmops.urls import Named
 from vmops.vm import VM, State
 from vmops.waits import merged
 
@@ -177,22 +178,47 @@ class VMOps:
         name = str(params.get("vmName") or params.get("vmId") or "")
         return self._dispatcher.describe(params) or VM(name, State.ABSENT)
 
-    def made_as(self, params: Mapping[str, Any]) -> bool | None:
-        """Whether `vm_provision` with these params made the VM that has this name now.
+    def check_config(self) -> None:
+        """Find mistakes in the config now instead of at the first call; no cloud is asked.
 
-        An image's alias that leads to another image today makes a difference, and so does `ttl`.
+        What is missing may still come with params; without a backend, nothing can be told.
+
+        Raises:
+            InvalidParams: With every problem that was found.
+        """
+        self._dispatcher.check_config()
+
+    def changes(self, params: Mapping[str, Any]) -> list[str] | None:
+        """The params that differ from those with which a VM of this name was made.
+
+        What shapes a VM counts, and nothing else: params of acts (`force`) and `ttl` are not
+        compared, and an image's alias is the same whatever it leads to today.
 
         Returns:
-            None where the journal does not know: there is none, or it did not make the VM.
+            Names; none if it was made so. None where the journal does not know: there is none, or
+            it did not make the VM.
 
         Raises:
             InvalidParams: As `vm_provision` would.
-            CloudError: An image or the like cannot be found.
+            CloudError: The account cannot be proved.
             JournalError: The journal cannot be read.
         """
         call = self._bind(Action.PROVISION, params)
         line = self._dispatcher.line(call.backend, call.bound.settings, self._dispatcher.journal())
-        return line.submitter.made_as(call.bound)
+        return line.submitter.changes(call.bound)
+
+    def find(self, params: Mapping[str, Any], named: Named | None = None) -> Found:
+        """A VM as it is now, and where that is: what a URL about it is made of.
+
+        Args:
+            params: As for `describe`.
+            named: What such a URL names; the VM is that one, or none.
+
+        Raises:
+            InvalidURL: Local settings do not allow the URL's account, scope or VM.
+            NotFound: The VM that the URL names is gone, and another one has its name.
+        """
+        return self._dispatcher.find(_without(params, *_URL_KEYS), named)
 
     def list_vms(self, params: Mapping[str, Any] | None = None) -> list[VM]:
         """Every VM of the backend that carries vmops tags, whichever install made it."""

@@ -9,6 +9,7 @@ from vmops.connection import Connection
 from vmops.journal import Journal
 from vmops.looking import Job
 from vmops.operation import Action
+from vmops.params import revealed
 from vmops.vm import Ref
 
 __all__ = ["Grouper"]
@@ -55,7 +56,7 @@ class Grouper:
     def digest(self, job: Job) -> str:
         """What tells a create from another one: all that it asks for, its secrets included."""
         params = job.bound.params
-        values = {name: _revealed(getattr(params, name)) for name in type(params).model_fields}
+        values = {name: revealed(getattr(params, name)) for name in type(params).model_fields}
         return self._journal.digest({"params": values, "ttl": job.bound.call.ttl})
 
     def calls(self, verb: Action, jobs: list[Job]) -> Iterable[list[Job]]:
@@ -83,8 +84,3 @@ class Grouper:
             present.get(row.uid) or replace(first, ref=Ref(row.vm), uid=row.uid, row=row, vm=None)
             for row in first.batch
         ]
-
-
-def _revealed(value: object) -> object:
-    reveal = getattr(value, "get_secret_value", None)
-    return reveal() if reveal else value

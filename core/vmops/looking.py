@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vmops.backend import Target
 from vmops.binding import Bound
+from vmops.clock import Clock
 from vmops.connection import Connection
 from vmops.errors import JournalError, TransientError
 from vmops.journal import Journal
@@ -16,12 +17,35 @@ from vmops.records import FINISHED, UNKNOWN, Row
 from vmops.semantics import Decision, decide
 from vmops.vm import VM, Ref, State
 
-__all__ = ["Answer", "Job", "Looker"]
+__all__ = ["Answer", "Found", "Job", "Looker"]
 
 _log = logging.getLogger("vmops")
 
 Answer = VM | Operation | Exception
 """A VM: done at once. An Operation: accepted. An exception: refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A VM as it is now, and where that is: what a URL about it is made of.
+
+    Args:
+        name: What it goes by: its name, or its id where it was asked for by that.
+        vm: The VM; ABSENT where the cloud shows none.
+        backend: The plugin's name.
+        account: The identity the connection proved.
+        scope: The shareable settings.
+        clock: What the backend's time is measured by.
+        login: The account that its params say may log in; empty where they say none.
+    """
+
+    name: str
+    vm: VM
+    backend: str
+    account: str
+    scope: Mapping[str, str]
+    clock: Clock
+    login: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +59,7 @@ class Job:
     batch: Sequence[Row] = ()
     vm: VM | None = None
     verb: Action | None = None
+    likeness: str = ""
     answer: Answer | None = None
     asked: float = 0.0
     unseen: bool = False

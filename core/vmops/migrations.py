@@ -18,8 +18,7 @@ __all__ = ["SCHEMA_VERSION", "prepare"]
 def _to_2(connection: sa.Connection) -> None:
     """Rows learn their place, and whether an answer is missing; the journal gets an id."""
     for name in ("place", "unsure"):
-        column = sa.schema.CreateColumn(vms.c[name]).compile(dialect=connection.dialect)
-        connection.exec_driver_sql(f"ALTER TABLE vms ADD COLUMN {column}")
+        _add_column(connection, name)
     connection.exec_driver_sql("DROP INDEX IF EXISTS ix_vms_state")
     for table in tables.tables.values():
         for index in table.indexes:
@@ -37,7 +36,17 @@ def _place_of(uid: str) -> Place:
     return Place(backend, account, dict(pair.split("=", 1) for pair in where.split(",") if pair))
 
 
-_STEPS: Final[dict[int, Callable[[sa.Connection], None]]] = {1: _to_2}
+def _to_3(connection: sa.Connection) -> None:
+    """Rows learn what was asked for."""
+    _add_column(connection, "likeness")
+
+
+def _add_column(connection: sa.Connection, name: str) -> None:
+    column = sa.schema.CreateColumn(vms.c[name]).compile(dialect=connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE vms ADD COLUMN {column}")
+
+
+_STEPS: Final[dict[int, Callable[[sa.Connection], None]]] = {1: _to_2, 2: _to_3}
 """Schema version -> what takes a journal from it to the next."""
 
 SCHEMA_VERSION: Final = max(_STEPS) + 1

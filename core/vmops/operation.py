@@ -13,29 +13,16 @@ configuration already allows, so forging one gains nothing.
 from __future__ import annotations
 
 import enum
-import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote, unquote
 
-from vmops.errors import InvalidURL
+from vmops.urls import Parts, read_url, required, write_url
 
 __all__ = ["Action", "Handle", "Operation"]
 
 Handle = Mapping[str, str]
 """A few strings that a backend needs to find its operation again; key `vmId` is the VM's id."""
 
-MAX_URL = 16 * 1024
-_URL = re.compile(
-    r"vmops\+(?P<backend>[a-z][a-z0-9-]{0,31})://(?P<vm>[^/?#]+)/(?P<action>[a-z]+)"
-    r"\?(?P<query>[^?#]+)#(?P<fragment>[^#]+)\Z"
-)
-_PRINTABLE_ASCII = re.compile(r"[\x21-\x7e]+\Z")
-_SAFE = "/:,@"
-_PLAIN = re.compile(r"[A-Za-z0-9._~/:,@-]*\Z", re.ASCII)  # what quote() would leave as it is
-_NAME = re.compile(r"[A-Za-z0-9._~-]+\Z", re.ASCII)
-_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}\Z")
 _OWN_KEYS = frozenset({"account", "at", "id", "mode", "phase"})
 
 
@@ -96,12 +83,9 @@ class Operation:
             own["mode"] = self.mode
         if self.phase != 1:
             own["phase"] = str(self.phase)
-        vm = self.vm if _NAME.match(self.vm) else quote(self.vm, safe="")
-        head = f"vmops+{self.backend}://{vm}/{self.action.value}"
-        body = f"{head}?{_pairs({**self.scope, **own})}#"
-        if self.handle:
-            body += _pairs(self.handle) + "&"
-        return f"{body}sum={_checksum(body)}"
+        return write_url(
+            self.backend, self.vm, self.action.value, {**self.scope, **own}, self.handle
+        )
 
     @classmethod
     def from_url(cls, url: object) -> Operation:
@@ -110,84 +94,20 @@ class Operation:
         Raises:
             InvalidURL: The value is no text, too long, truncated, or was not written by vmops.
         """
-        text = _checked_text(url)
-        match = _URL.match(text)
-        if match is None:
-            raise _invalid(text, "it has not the form vmops+BACKEND://VM/ACTION?...#...")
-        try:
-            operation = cls._from_match(match)
-        except (ValueError, KeyError) as exc:
-            raise _invalid(text, str(exc)) from exc
-        if operation.to_url() != text:
-            raise _invalid(text, "it was cut short or changed on its way (its checksum differs)")
-        return operation
+        return read_url(url, cls._from_parts)
 
     @classmethod
-    def _from_match(cls, match: re.Match[str]) -> Operation:
-        query, handle = _parse_pairs(match["query"]), _parse_pairs(match["fragment"])
-        handle.pop("sum", None)
+    def _from_parts(cls, parts: Parts) -> Operation:
+        query = parts.query
         return cls(
-            backend=match["backend"],
-            vm=unquote(match["vm"], errors="strict"),
-            action=Action(match["action"]),
-            id=_field(query, "id"),
-            at=float(_field(query, "at")),
+            backend=parts.backend,
+            vm=parts.vm,
+            action=Action(parts.what),
+            id=required(query, "id"),
+            at=float(required(query, "at")),
             account=query.get("account", ""),
             scope={key: value for key, value in query.items() if key not in _OWN_KEYS},
-            handle=handle,
+            handle=parts.fragment,
             mode=query.get("mode", ""),
             phase=int(query.get("phase", "1")),
         )
-
-
-def _pairs(values: Mapping[str, str]) -> str:
-    return "&".join([f"{key}={_quoted(values[key])}" for key in sorted(values)])
-
-
-def _quoted(value: str) -> str:
-    return value if _PLAIN.match(value) else quote(value, safe=_SAFE)
-
-
-def _parse_pairs(text: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for item in text.split("&"):
-        key, equals, value = item.partition("=")
-        if not equals or key in pairs or not _KEY.match(key):
-            msg = f"{key[:40]!r} is not a key with one value"
-            raise ValueError(msg)
-        pairs[key] = unquote(value, errors="strict")
-        if not pairs[key].isprintable():
-            msg = f"the value of {key} holds control characters"
-            raise ValueError(msg)
-    return pairs
-
-
-def _field(query: Mapping[str, str], key: str) -> str:
-    if key not in query:
-        msg = f"{key}= is missing"
-        raise ValueError(msg)
-    return query[key]
-
-
-def _checksum(body: str) -> str:
-    return f"{zlib.crc32(body.encode()):08x}"
-
-
-def _checked_text(url: object) -> str:
-    if not isinstance(url, str):
-        msg = f"asyncResultsUrl: expected text, got {type(url).__name__}"
-        raise InvalidURL(msg)
-    if len(url) > MAX_URL:
-        msg = f"asyncResultsUrl: {len(url)} characters; no operation URL is over {MAX_URL}"
-        raise InvalidURL(msg)
-    if not _PRINTABLE_ASCII.match(url):
-        raise _invalid(url, "it is empty or holds characters that no URL may hold")
-    return url
-
-
-def _invalid(url: str, reason: str) -> InvalidURL:
-    # the query and fragment may hold a signed operation path: only the head is ever shown
-    shown = url.partition("?")[0][:80]
-    return InvalidURL(
-        f"asyncResultsUrl: {shown!r}: {reason}; pass the value a vm_* method returned, unchanged"
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -13,17 +14,21 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 __all__ = [
+    "Act",
     "Call",
     "LocalOnly",
     "Params",
+    "Prefix",
     "Secret",
     "Settings",
     "Tuning",
     "as_text",
     "check_endpoint",
+    "gathered_fields",
     "list_from_text",
     "marked_fields",
     "pairs_from_text",
+    "revealed",
     "secret_fields",
 ]
 
@@ -43,8 +48,21 @@ LocalOnly = _Marker("LocalOnly")
 Tuning = _Marker("Tuning")
 """`Annotated[str, Tuning]`: a setting that says how, not where; two that differ in it are the same
 place to the journal."""
+Act = _Marker("Act")
+"""`Annotated[bool, Act]`: a param of acts on a VM, such as `force`, and no property of the VM."""
 Secret = _Marker("Secret")
 """`Annotated[str, Secret]`: never echoed into a result (a SecretStr field never is either)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """`Annotated[dict[str, Any], Prefix("ex_")]`: every key that begins so, gathered in one field.
+
+    The field has them as they were given, by their whole names; its own name is none of them. A
+    field of Settings that gathers must be LocalOnly.
+    """
+
+    text: str
 
 
 class _Model(BaseModel):
@@ -111,6 +129,16 @@ def marked_fields(model: type[BaseModel], marker: object) -> list[str]:
     return [name for name, field in model.model_fields.items() if marker in field.metadata]
 
 
+def gathered_fields(model: type[BaseModel]) -> dict[str, str]:
+    """The prefixes of a model's fields that gather keys, by field."""
+    return {
+        name: mark.text
+        for name, field in model.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, Prefix)
+    }
+
+
 def secret_fields(model: type[BaseModel]) -> list[str]:
     """The names of a model's fields that must never be told."""
 
@@ -118,6 +146,12 @@ def secret_fields(model: type[BaseModel]) -> list[str]:
         return Secret in field.metadata or "SecretStr" in repr(field.annotation)
 
     return [name for name, field in model.model_fields.items() if is_secret(field)]
+
+
+def revealed(value: object) -> object:
+    """The value itself, where pydantic hides it."""
+    reveal = getattr(value, "get_secret_value", None)
+    return reveal() if reveal else value
 
 
 def as_text(value: object) -> str:

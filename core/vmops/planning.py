@@ -11,6 +11,7 @@ from vmops.backend import Target
 from vmops.connection import Connection
 from vmops.errors import CloudError, Conflict, NotFound, NotSupported
 from vmops.journal import Journal
+from vmops.likeness import likeness
 from vmops.looking import Answer, Job, Looker
 from vmops.operation import Action, Handle, Operation
 from vmops.params import Params
@@ -69,14 +70,15 @@ class Planner:
 
     def _choose(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs whose creates have all choices made; those that are alike are asked for once."""
-        answers: list[tuple[Params, Params | CloudError]] = []
+        answers: list[tuple[Params, Params | CloudError, str]] = []
         for job in jobs:
             if job.verb is Action.PROVISION:
-                recent = answers[-_ALIKE:]
-                answer = next((a for known, a in recent if known == job.bound.params), None)
-                if answer is None:
-                    answer = self._resolved(job.bound.params)
-                    answers.append((job.bound.params, answer))
+                asked = job.bound.params
+                found = next((a for a in answers[-_ALIKE:] if a[0] == asked), None)
+                if found is None:
+                    found = asked, self._resolved(asked), likeness(asked, self._journal.digest)
+                    answers.append(found)
+                _, answer, job.likeness = found
                 if isinstance(answer, CloudError):
                     job.answer = answer
                 else:

@@ -90,6 +90,7 @@ class Row:
         lease_owner: Who works on the row.
         lease_until: Until when nobody else finishes that work, epoch seconds.
         unsure: Whether some request got no answer, so that it may still arrive.
+        likeness: Of what was asked for, before any choice was made (`vmops.likeness`).
     """
 
     uid: str
@@ -110,6 +111,7 @@ class Row:
     lease_owner: str = ""
     lease_until: float = 0.0
     unsure: bool = False
+    likeness: str = ""
 
     @property
     def present(self) -> bool:
@@ -143,6 +145,7 @@ class Intent:
         place: `Place.to_text()` of the connection.
         token: The token in the VM's tags, for a deletion of a VM of ours.
         settled: For a create: whether the row's last send is older than the consistency horizon.
+        likeness: Of a create's request, before any choice was made.
     """
 
     row: Row
@@ -153,6 +156,7 @@ class Intent:
     place: str = ""
     token: str = ""
     settled: bool = False
+    likeness: str = ""
 
 
 class Tables(Protocol):

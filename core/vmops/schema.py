@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.alias_generators import to_camel
 
-from vmops.params import Call, LocalOnly, Secret
+from vmops.params import Call, LocalOnly, Prefix, Secret, gathered_fields
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -25,7 +25,7 @@ class Field:
     """One parameter of one backend.
 
     Args:
-        name: As it is given, in camelCase.
+        name: As it is given, in camelCase; `ex_*` where all keys that begin so are gathered.
         role: `settings` (where), `params` (what to make) or `core` (what vmops itself understands).
         type: The type in words, such as `integer` or `release | keep`.
         default: The default as JSON, empty where there is none.
@@ -57,10 +57,11 @@ def fields(backend: type[Backend[Any, Any]]) -> list[Field]:
 def json_schema(backend: type[Backend[Any, Any]]) -> dict[str, Any]:
     """The JSON Schema of the one flat dict that `vm_provision` takes.
 
-    Each property also says where it belongs (`x-vmops-role`), and whether it is local-only
+    Keys that are gathered by a prefix are `patternProperties`. Each property also says where it belongs (`x-vmops-role`), and whether it is local-only
     (`x-vmops-local-only`, not accepted in params) or secret (`x-vmops-secret`).
     """
     properties: dict[str, Any] = {}
+    patterns: dict[str, Any] = {}
     required: list[str] = []
     definitions: dict[str, Any] = {}
     described = {field.name: field for field in reversed(fields(backend))}
@@ -68,20 +69,29 @@ def json_schema(backend: type[Backend[Any, Any]]) -> dict[str, Any]:
         schema = model.model_json_schema()
         definitions.update(schema.get("$defs", {}))
         required += [name for name in schema.get("required", []) if name not in required]
+        gathered = {to_camel(name): text for name, text in gathered_fields(model).items()}
         for name, value in schema.get("properties", {}).items():
-            field = described[name]
-            marks = {"local-only": field.local_only, "secret": field.secret}
-            extras = {f"x-vmops-{mark}": True for mark, is_set in marks.items() if is_set}
-            properties.setdefault(name, {**value, "x-vmops-role": field.role, **extras})
+            if prefix := gathered.get(name):
+                known = {"description": value.get("description", "")}
+                patterns.setdefault(f"^{prefix}", {**known, **_extras(described[f"{prefix}*"])})
+            else:
+                properties.setdefault(name, {**value, **_extras(described[name])})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Parameters of the vmops backend {backend.name}",
         "type": "object",
         "properties": properties,
+        **({"patternProperties": patterns} if patterns else {}),
         "required": required,
         "additionalProperties": False,
         **({"$defs": definitions} if definitions else {}),
     }
+
+
+def _extras(field: Field) -> dict[str, Any]:
+    marks = {"local-only": field.local_only, "secret": field.secret}
+    found = {f"x-vmops-{mark}": True for mark, is_set in marks.items() if is_set}
+    return {"x-vmops-role": field.role, **found}
 
 
 def _models(backend: type[Backend[Any, Any]]) -> dict[str, type[BaseModel]]:
@@ -98,11 +108,12 @@ def _properties(model: type[BaseModel]) -> Iterator[tuple[str, Mapping[str, Any]
 
 def _field(role: str, name: str, model: type[BaseModel], schema: Mapping[str, Any]) -> Field:
     info = model.model_fields[name]
-    default = schema.get("default")
+    prefix = next((mark.text for mark in info.metadata if isinstance(mark, Prefix)), "")
+    default = None if prefix else schema.get("default")
     return Field(
-        name=to_camel(name),
+        name=f"{prefix}*" if prefix else to_camel(name),
         role=role,
-        type=_type(schema, schema["$defs"]),
+        type="any" if prefix else _type(schema, schema["$defs"]),
         default="" if default is None else _json(default),
         required=info.is_required(),
         local_only=LocalOnly in info.metadata,

@@ -45,6 +45,7 @@ vms = sa.Table(
     sa.Column("lease_until", sa.Double, nullable=False, default=0.0),
     sa.Column("place", sa.String(500), nullable=False, server_default=""),
     sa.Column("unsure", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("likeness", sa.Text, nullable=False, server_default=""),
     sa.Index("ix_vms_due", "place", "state", "lease_until"),
 )
 operations = sa.Table(

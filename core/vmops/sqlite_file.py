@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +34,14 @@ _HEADER: Final = struct.Struct(">16sHB9xI")
 """Magic, page size, write version (2 is WAL), pages: sqlite.org/fileformat.html."""
 
 
+_in_use: Counter[tuple[int, int]] = Counter()
+"""The files (device, inode) that this process has open as journals, and how often.
+
+POSIX takes all of a process's locks on a file away when any descriptor of it is closed, SQLite's
+own included (sqlite.org/howtocorrupt.html, 2.2): so nothing but SQLite may open one of these.
+"""
+
+
 class SqliteFile:
     """A journal's file, with a lock file beside it.
 
@@ -57,8 +66,17 @@ class SqliteFile:
         with self._turn():
             if not self.path.exists():
                 self._make(prepare)
-            _refuse_unfit(self.path)
+            info = _refuse_strangers(self.path)
+            self._identity = info.st_dev, info.st_ino
+            if not _in_use[self._identity]:
+                _refuse_unfit(self.path, info.st_size)
+            _in_use[self._identity] += 1
         return _engine(self.path)
+
+    def close(self, engine: sa.Engine) -> None:
+        """Close the connections that `open` gave."""
+        engine.dispose()
+        _in_use[self._identity] -= 1
 
     def _make(self, prepare: Callable[[sa.Connection], object]) -> None:
         fresh = self.path.with_name(self.path.name + ".new")
@@ -227,7 +245,7 @@ def _file_system(folder: Path, mounts: str = "/proc/self/mounts") -> str:
     return next((found[place] for place in (folder, *folder.parents) if place in found), "")
 
 
-def _refuse_unfit(path: Path) -> None:
+def _refuse_strangers(path: Path) -> os.stat_result:
     if path.is_symlink():
         raise JournalError(f"journal {path} is a symbolic link; name the file itself")
     info = path.stat()
@@ -237,9 +255,13 @@ def _refuse_unfit(path: Path) -> None:
         )
     if info.st_mode & 0o077 and os.name == "posix":
         raise JournalError(f"journal {path} can be read by others; run: chmod 600 {path}")
-    if _is_cut_off(path, info.st_size):
+    return info
+
+
+def _refuse_unfit(path: Path, size: int) -> None:
+    if _is_cut_off(path, size):
         raise JournalError(
-            f"journal {path} is cut off ({info.st_size} bytes) and was not touched: restore"
+            f"journal {path} is cut off ({size} bytes) and was not touched: restore"
             " it from a backup, or move it away to begin a new one; vmops reap --install-id then"
             " finds the old one's VMs"
         )

@@ -98,7 +98,10 @@ class SqlStore:
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        if self._file is not None:
+            self._file.close(self._engine)
+        else:
+            self._engine.dispose()
 
 
 def sqlite_path(text: str) -> Path | None:

@@ -9,7 +9,6 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from vmops.errors import (
 )
 from vmops.grouping import Grouper
 from vmops.journal import Journal
+from vmops.likeness import differences
 from vmops.looking import Answer, Job
 from vmops.operation import Action, Handle, Operation
 from vmops.planning import Planner
@@ -89,19 +89,17 @@ class Submitter:
             for job in jobs
         ]
 
-    def made_as(self, bound: Bound) -> bool | None:
-        """Whether a VM was made as these params ask; None where the journal does not know.
+    def changes(self, bound: Bound) -> list[str] | None:
+        """The params that differ from those a VM was made with; None where nothing is known.
 
         Raises:
-            CloudError: A choice of theirs, such as an image, cannot be resolved.
             JournalError: The journal cannot be read.
         """
-        job = self._planner.looker.job(Action.PROVISION, bound)
-        row = self._journal.rows([job.uid])[job.uid]
-        if not (row.present and row.digest):
+        uid = self._planner.looker.job(Action.PROVISION, bound).uid
+        row = self._journal.rows([uid])[uid]
+        if not (row.present and row.likeness):
             return None
-        job.bound = replace(bound, params=self._connection.resolve(bound.params))
-        return self._grouper.digest(job) == row.digest
+        return differences(row.likeness, bound.params, self._journal.digest)
 
     def delete(self, jobs: list[Job]) -> Mapping[Job, Operation | Exception]:
         """What became of deleting VMs that were looked at by recovery or reaping."""
@@ -211,6 +209,7 @@ class Submitter:
                     job.row,
                     job.ref.name,
                     digest=self._grouper.digest(job),
+                    likeness=job.likeness,
                     expires=int(now + job.bound.call.ttl) if job.bound.call.ttl else 0,
                     place=place,
                     settled=self._planner.is_settled(job),

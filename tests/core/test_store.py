@@ -308,3 +308,26 @@ def test_a_lease_belongs_to_one_claimer(file: Path) -> None:
     assert second.claim("p", 109.0) == []
     assert [taken.fence for taken in second.claim("p", 110.0)] == [5]
     store.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are another matter there")
+def test_a_process_with_two_journals_open_keeps_its_locks(tmp_path: Path) -> None:
+    """Opening the file a second time takes no lock away: others do not think it is theirs alone.
+
+    The last one to close a database removes its log, so whoever is wrongly taken for the last one
+    takes away what is not in the database yet.
+    """
+    file = tmp_path / "journal.db"
+    look = f"import sqlite3; c = sqlite3.connect({str(file)!r}); c.execute('select 1 from vms')"
+    stores = [SqlStore(file) for _ in range(3)]
+    with stores[0].writing(durable=True) as tables:
+        tables.put([Row("a", state="INTENT")])
+    stores.pop().close()
+    subprocess.run([sys.executable, "-c", f"{look}; c.close()"], check=True)
+    assert file.with_name("journal.db-wal").exists()
+    with stores[1].reading() as tables:
+        assert tables.rows(["a"])["a"].state == "INTENT"
+    for store in stores:
+        store.close()
+    assert not file.with_name("journal.db-wal").exists()
+    SqlStore(file).close()  # and its header is read again, now that nobody has it open

@@ -158,27 +158,42 @@ def test_a_stop_mode_that_the_cloud_lacks_is_refused_without_a_call(
     assert ops.vm_stop(VM)[0] is Status.PENDING
 
 
-def test_made_as_tells_whether_a_vm_was_made_with_these_params(ops: VMOps) -> None:
-    """As long as it lives: True for the same params, False for others, None where none is known."""
+def test_changes_are_what_differs_from_the_params_a_vm_was_made_with(ops: VMOps) -> None:
+    """By name, as long as it lives; what only acts and its time to live differ in is the same."""
     asked = {**VM, "vmSize": "big", "userData": "s3cret"}
-    assert ops.made_as(asked) is None
+    assert ops.changes(asked) is None
     ops.vm_provision(asked)
     for state in ("asked for", "running"):
-        assert ops.made_as(asked) is True, state
-        for other in ({"vmSize": "small"}, {"userData": "other"}, {"ttl": 60}):
-            assert ops.made_as({**asked, **other}) is False, (state, other)
+        for same in ({}, {"ttl": 60}, {"stopMode": "keep"}, {"vm_size": "big"}):
+            assert ops.changes({**asked, **same}) == [], (state, same)
+        assert ops.changes({**asked, "vmSize": "small"}) == ["vmSize"], state
+        assert ops.changes(VM) == ["userData", "vmSize"], state
         ops.wait_vm_deployment(True, VM)
     with pytest.raises(InvalidParams, match="vmSise"):
-        ops.made_as({**asked, "vmSise": "big"})
+        ops.changes({**asked, "vmSise": "big"})
     ops.wait_vm_operation(ops.vm_deprovision(VM)[1])
-    assert ops.made_as(asked) is None
+    assert ops.changes(asked) is None
 
 
-def test_made_as_knows_nothing_without_a_journal(registry: Registry) -> None:
+def test_changes_need_a_journal(registry: Registry) -> None:
     """Nothing is remembered of what a VM was made with."""
     with VMOps({"backend": "memory"}, journal=None, registry=registry) as ops:
         ops.vm_provision(VM)
-        assert ops.made_as({**VM, "vmSize": "big"}) is None
+        assert ops.changes({**VM, "vmSize": "big"}) is None
+
+
+def test_mistakes_in_the_config_can_be_found_early(registry: Registry) -> None:
+    """All of them at once, without a call; what may still come with params is no mistake."""
+    wrong = {"backend": "memory", "vmSise": "big", "pollTimeout": -1}
+    with (
+        VMOps(wrong, journal=None, registry=registry) as ops,
+        pytest.raises(InvalidParams) as caught,
+    ):
+        ops.check_config()
+    assert sorted(problem.param for problem in caught.value.problems) == ["pollTimeout", "vmSise"]
+    for right in ({"backend": "memory", "vmSize": "big"}, {"vmSise": "of no backend yet"}):
+        with VMOps(right, journal=None, registry=registry) as ops:
+            ops.check_config()
 
 
 def test_refusal_is_failed_with_the_providers_code(ops: VMOps, world: Any) -> None:

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -21,14 +19,7 @@ from vmops.cli.exits import reporting
 from vmops.cli.output import Output
 from vmops.cli.session import Place, Session
 
-if TYPE_CHECKING:
-    from vmops.vm import VM
-
 __all__ = ["add_to", "install_line", "ssh_command"]
-
-_SSH_PORT: Final = 22
-_KEY: Final = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*\Z", re.ASCII)
-_HOST: Final = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]*\Z", re.ASCII)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,15 +52,17 @@ def _ssh(
     remembered for that VM alone, and must stay.
     --json connects to nothing: it writes an object with the keys vm, host, port, user, command.
     """
+    from vmops.ssh import address, known_hosts
+
     out = Output(as_json=as_json)
     with reporting(out):
         with Session(Place(backend, config, journal, params)) as session:
             vm = session.ops.describe({**session.params, "vmName": name})
             where = session.backend
         program = _client()
-        host, port = _address(vm, where)
+        host, port = address(vm, where)
         user = user or vm.info.get("sshUser")
-        known = _known_hosts(where, vm)
+        known = known_hosts(vm, where)
         argv = ssh_command(program, host, port, user, identity, known)
         argv += command or []
         if as_json:
@@ -102,47 +95,6 @@ def install_line() -> str:
     return next(lines, "your system's package of the OpenSSH client")
 
 
-def _address(vm: VM, backend: str) -> tuple[str, int]:
-    """Where the VM answers as SSH."""
-    from vmops.errors import Conflict, NotFound
-    from vmops.vm import State
-
-    if vm.state is State.ABSENT:
-        message = f"there is no VM {vm.name!r} on {backend}"
-        raise NotFound(message, hint=f"vmops provision {vm.name} --backend {backend}")
-    if vm.state is not State.RUNNING:
-        message = f"VM {vm.name!r} is {vm.state}, not running"
-        raise Conflict(message, hint=f"vmops start {vm.name} --backend {backend}")
-    host = next((vm.info[k] for k in ("sshHost", "publicIp", "privateIp") if vm.info.get(k)), None)
-    port = int(vm.info.get("sshPort") or _SSH_PORT)
-    if host is None or not _HOST.match(str(host)):  # an option to ssh is no host
-        message = f"VM {vm.name!r} has no address to log in at (backend {backend} gave {host!r})"
-        raise Conflict(message, hint=f"see what it has: vmops show {vm.name} --backend {backend}")
-    return str(host), port
-
-
-def _known_hosts(backend: str, vm: VM) -> Path:
-    """This VM's own known-hosts file: a new VM of the same name has another one."""
-    import platformdirs
-
-    which = f"{backend}\n{vm.name}\n{vm.id}\n{vm.tags.token if vm.tags else ''}"
-    digest = hashlib.sha256(which.encode()).hexdigest()[:16]
-    state = platformdirs.user_state_path("vmops")
-    folder = state / "known_hosts"
-    for private in (state, folder):  # mkdir gives the mode to the last one it makes, not to parents
-        private.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = folder / digest
-    file.touch(mode=0o600)
-    key = str(vm.info.get("sshHostKey", ""))
-    if _KEY.match(key):
-        file.write_text(f"{_alias(file)} {key}\n")
-    return file
-
-
-def _alias(known: Path) -> str:
-    return f"vmops-{known.name}"
-
-
 def ssh_command(
     program: str,
     host: str,
@@ -152,13 +104,14 @@ def ssh_command(
     known: Path,
 ) -> list[str]:
     """The ssh client's arguments, up to the command to run there."""
+    from vmops.ssh import host_key_alias
+
     quoted = str(known).replace("%", "%%")  # ssh expands % and splits at blanks
     settings: Sequence[str] = (
         f'UserKnownHostsFile="{quoted}"',
         # never a question: an unknown key is taken once, a known one must be the same
         "StrictHostKeyChecking=accept-new",
-        # forwarded ports change from boot to boot; the key is the VM's, not the port's
-        f"HostKeyAlias={_alias(known)}",
+        f"HostKeyAlias={host_key_alias(known)}",
     )
     argv = [program, "-p", str(port)]
     for setting in settings:

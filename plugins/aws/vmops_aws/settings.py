@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from vmops import (
+    Act,
     LocalOnly,
     Params,
     Secret,
@@ -144,11 +145,11 @@ class AwsParams(Params):
         pattern=r"^[A-Za-z0-9_+=,.@:/-]+$",
         description="Name or ARN of the instance profile the guest acts as.",
     )
-    force: bool = Field(
+    force: Annotated[bool, Act] = Field(
         default=False,
         description="Whether to stop without waiting for the guest; its file systems may suffer.",
     )
-    restart_mode: Literal["reboot", "power-cycle"] = Field(
+    restart_mode: Annotated[Literal["reboot", "power-cycle"], Act] = Field(
         "reboot",
         description="Reboot leaves no trace to confirm it by; power-cycle is a stop, then a start.",
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from vmops import (
+    Act,
     LocalOnly,
     Params,
     Secret,
@@ -166,10 +167,10 @@ class AzureParams(Params):
         description="Managed identities the guest acts as: `system`, or resource ids of"
         " user-assigned ones.",
     )
-    force: bool = Field(
+    force: Annotated[bool, Act] = Field(
         default=False, description="Whether to stop or delete without waiting for the guest."
     )
-    deployment_name: str | None = Field(
+    deployment_name: Annotated[str | None, Act] = Field(
         None, description="Taken for configurations of mlos_bench; no deployment record is made."
     )
 

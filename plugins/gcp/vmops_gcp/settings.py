@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from pydantic.alias_generators import to_camel
 
 from vmops import (
+    Act,
     LocalOnly,
     Params,
     Secret,
@@ -182,12 +183,12 @@ class GcpParams(Params):
         max_length=320,
         description="Service account that the guest acts as; none by default.",
     )
-    discard_local_ssd: bool = Field(
+    discard_local_ssd: Annotated[bool, Act] = Field(
         default=False,
         description="Whether a stop may discard what is on local SSDs; GCE does not stop a VM that"
         " has some otherwise.",
     )
-    restart_mode: Literal["power-cycle", "reset"] = Field(
+    restart_mode: Annotated[Literal["power-cycle", "reset"], Act] = Field(
         "power-cycle",
         description="Power-cycle is a stop, then a start; reset is hard, like a button.",
     )

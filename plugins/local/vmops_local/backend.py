@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from vmops import (
     VM,
+    Act,
     Backend,
     Check,
     Handle,
@@ -79,10 +80,10 @@ class LocalParams(Params):
     accel: Literal["auto", "tcg", "kvm"] = Field(
         "auto", description="Emulation or KVM; auto uses KVM only once it has booted such a guest."
     )
-    grace_seconds: float = Field(
+    grace_seconds: Annotated[float, Act] = Field(
         30.0, ge=0, description="Seconds a guest gets to shut down before it is forced off."
     )
-    force: bool = Field(
+    force: Annotated[bool, Act] = Field(
         default=False, description="Whether to force it off at once; the same as graceSeconds=0."
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from vmops import LocalOnly, Params, Settings, Tuning
+from vmops import Act, LocalOnly, Params, Settings, Tuning
 from vmops_sim.cloud import CODES
 from vmops_sim.script import Duration, FaultScript
 
@@ -123,7 +123,7 @@ class SimParams(Params):
     image: str = Field("sim-os", description="Any name.")
     zone: str = Field("a", description="Any name; capacity is counted by zone.")
     spot: bool = Field(default=False, description="Whether the VM may be taken away.")
-    restart_mode: Literal["reboot", "power-cycle"] = Field(
+    restart_mode: Annotated[Literal["reboot", "power-cycle"], Act] = Field(
         "reboot", description="Restart in one phase, or as a stop and a start."
     )
     user_data: SecretStr = Field(SecretStr(""), description="Data for the guest; it has no effect.")

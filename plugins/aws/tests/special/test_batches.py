@@ -234,7 +234,7 @@ def test_names_are_written_later(aws: Any, ops: Any) -> None:
 
 
 def test_forced_stops_leave_by_themselves(aws: Any, ops: Any) -> None:
-    """Of VMs that are stopped together, only those whose guests need not be waited for are forced."""
+    """Of VMs that are stopped together, only those are forced whose guests need not be asked."""
     names = _names(4)
     made = aws.all(ops, "provision", names)
     asked = [{"vmName": name, "force": name == "web-3"} for name in names]
