@@ -187,9 +187,10 @@ class Binder:
 
     def _field(self, key: object) -> str | None:
         """The field that a key is given for; None if there is none."""
-        if isinstance(key, str) and key not in self._fields:
-            return next((f for f, text in self._prefixes.items() if key.startswith(text)), None)
-        return self._fields.get(key)  # type: ignore[arg-type]  (what is no text is no key)
+        if not isinstance(key, str):
+            return None
+        gathered = (f for f, text in self._prefixes.items() if key.startswith(text))
+        return self._fields.get(key) or next(gathered, None)
 
     def _unknown(self, key: object) -> Problem:
         names = sorted({to_camel(field) for field in self._fields.values()})

@@ -100,6 +100,7 @@ class DurableJournal:
             return Conflict(
                 f"VM {intent.vm!r}: a request about its predecessor may still arrive",
                 hint=f"try again in {row.lease_until - now:.0f} s",
+                retry_after=row.lease_until - now,
             )
         return None
 
@@ -128,6 +129,7 @@ class DurableJournal:
             f"VM {intent.vm!r} is being created with {parameters}",
             hint="repeat vm_provision with the parameters of the first call, or deprovision it"
             + (f", or try again in {wait:.0f} s" if wait else ""),
+            retry_after=wait or None,
         )
 
     def _taken(self, row: Row, now: float, **changes: Any) -> Row:  # noqa: ANN401

@@ -132,7 +132,7 @@ class CloudError(VMOpsError):
             request_id: The provider's id of the request, for its support.
             hint: The next step for the caller.
             remains: What may still exist after this failure.
-            retry_after: Seconds the provider asks to wait.
+            retry_after: Seconds after which the same may be asked again.
         """
         self.message = message
         self.provider_code = provider_code

@@ -57,8 +57,9 @@ def fields(backend: type[Backend[Any, Any]]) -> list[Field]:
 def json_schema(backend: type[Backend[Any, Any]]) -> dict[str, Any]:
     """The JSON Schema of the one flat dict that `vm_provision` takes.
 
-    Keys that are gathered by a prefix are `patternProperties`. Each property also says where it belongs (`x-vmops-role`), and whether it is local-only
-    (`x-vmops-local-only`, not accepted in params) or secret (`x-vmops-secret`).
+    Keys that are gathered by a prefix are `patternProperties`. Each property also says where it
+    belongs (`x-vmops-role`), and whether it is local-only (`x-vmops-local-only`, not accepted in
+    params) or secret (`x-vmops-secret`).
     """
     properties: dict[str, Any] = {}
     patterns: dict[str, Any] = {}

@@ -46,12 +46,13 @@ class Guide:
 
     def console(self) -> list[str]:
         """The commands in blocks without a title that show no output."""
-        shown = [
-            text
-            for kind, title, text in BLOCK.findall(self.text)
-            if (kind, title) == ("console", "")
-        ]
+        shown = self.blocks("console")
         return [line for text in shown for line in text.splitlines() if line.startswith("vmops ")]
+
+    def blocks(self, language: str) -> list[str]:
+        """The blocks in a language that have no title."""
+        found = BLOCK.findall(self.text)
+        return [text for kind, title, text in found if (kind, title) == (language, "")]
 
     def run(self, name: str, cloud: Any, environment: dict[str, str], folder: Path) -> None:
         """Run one of the programs; it must end well, with state of its own, and warn of nothing."""

@@ -318,12 +318,12 @@ def test_a_process_with_two_journals_open_keeps_its_locks(tmp_path: Path) -> Non
     takes away what is not in the database yet.
     """
     file = tmp_path / "journal.db"
-    look = f"import sqlite3; c = sqlite3.connect({str(file)!r}); c.execute('select 1 from vms')"
+    look = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('select 1 from vms')"
     stores = [SqlStore(file) for _ in range(3)]
     with stores[0].writing(durable=True) as tables:
         tables.put([Row("a", state="INTENT")])
     stores.pop().close()
-    subprocess.run([sys.executable, "-c", f"{look}; c.close()"], check=True)
+    subprocess.run([sys.executable, "-c", f"{look}; c.close()", str(file)], check=True)
     assert file.with_name("journal.db-wal").exists()
     with stores[1].reading() as tables:
         assert tables.rows(["a"])["a"].state == "INTENT"

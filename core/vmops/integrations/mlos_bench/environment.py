@@ -1,0 +1,101 @@
+"""Which of an environment's parameters are for vmops: the others are somebody else's tunables."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic.alias_generators import to_camel, to_snake
+
+from vmops.dispatch import DEFAULT_BACKEND
+from vmops.integrations.mlos_bench.options import ServiceOptions
+from vmops.params import Act, marked_fields
+from vmops.plugins import Registry
+from vmops.schema import fields
+
+__all__ = ["Environment"]
+
+_log = logging.getLogger("vmops")
+
+_ALIKE: Final = 0.8
+"""How alike two names are, of 1, where one is taken for a slip of the other."""
+_LOGIN: Final = frozenset({"adminUsername"})
+"""Params that shape a VM, and tell who logs in there as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names that one backend's calls know.
+
+    Args:
+        spelt: How a name can be written -> the name in camelCase.
+        shape: Those that say what VM to make, and for how long.
+    """
+
+    spelt: Mapping[str, str]
+    shape: frozenset[str]
+
+
+class Environment:
+    """Picks what vmops understands out of the flat dicts that mlos_bench's environments pass.
+
+    Args:
+        registry: The installed backends.
+        backend: The backend that the service config names, if it does.
+    """
+
+    def __init__(self, registry: Registry, backend: str | None) -> None:
+        """Load no backend yet."""
+        self._registry = registry
+        self._backend = backend
+        self._known: dict[str, _Names] = {}
+        self._told: set[str] = set()
+
+    def backend(self, params: Mapping[str, Any]) -> str:
+        """The name of the backend that these params are for."""
+        return self._backend or params.get("backend") or DEFAULT_BACKEND
+
+    def to_make(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The params that say where, which and what VM to make, in camelCase.
+
+        What only local configuration may set is left out like any other stranger's tunable; where
+        a name looks like a slip of the pen, that is told once.
+        """
+        names = self._names(self.backend(params))
+        self._tell_slips(params, names)
+        spelt = names.spelt
+        return {spelt[name]: value for name, value in params.items() if name in spelt}
+
+    def to_use(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The params for a VM that is there: a database's own `ttl` or `image` means nothing."""
+        names = self._names(self.backend(params))
+        own = names.shape - _LOGIN
+        return {name: value for name, value in self.to_make(params).items() if name not in own}
+
+    def shape(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The params that say what VM to make."""
+        names = self._names(self.backend(params))
+        return {n: v for n, v in self.to_make(params).items() if n in names.shape and n != "ttl"}
+
+    def _tell_slips(self, params: Mapping[str, Any], names: _Names) -> None:
+        for name in params.keys() - names.spelt.keys() - self._told:
+            self._told.add(name)
+            near = difflib.get_close_matches(to_camel(name), names.spelt, n=1, cutoff=_ALIKE)
+            if to_snake(name) in ServiceOptions.model_fields:
+                _log.warning("param %s is read from the service config only", name)
+            elif near:
+                _log.warning("param %s is not known; did you mean %s?", name, near[0])
+
+    def _names(self, backend: str) -> _Names:
+        if backend not in self._known:
+            cls = self._registry.load(backend)
+            found = [field for field in fields(cls) if not field.local_only]
+            acts = {to_camel(name) for name in marked_fields(cls.params_type, Act)}
+            shape = {field.name for field in found if field.role == "params"} - acts
+            names = {field.name for field in found}
+            spelt = {spelling: name for name in names for spelling in (name, to_snake(name))}
+            self._known[backend] = _Names(spelt, frozenset(shape | {"ttl"}))
+        return self._known[backend]
