@@ -94,7 +94,7 @@ class Binder:
         self._config_problems: list[Problem] = []
         self._config = self._normalise(self._given_config, self._config_problems)
         self._pinned = {f: v for f, v in self._config.items() if "settings" in self._roles[f]}
-        self._defaults = {**self._read_environment(settings), **self._config}
+        self._defaults = self._over(self._read_environment(settings), self._config)
         self._settings_type = settings
         self._adapters: dict[str, TypeAdapter[Any]] = {}
         self._connections: dict[tuple[tuple[str, str], ...], Settings] = {}
@@ -125,9 +125,7 @@ class Binder:
         self._refuse_local(given, problems)
         self._refuse_contradictions(given, "params", problems)
         self._refuse_contradictions(named, "the asyncResultsUrl", problems)
-        merged = {**self._defaults, **named, **given}
-        for field in self._prefixes.keys() & given.keys():
-            merged[field] = {**self._defaults.get(field, {}), **given[field]}
+        merged = self._over({**self._defaults, **named}, given)
         parts: dict[str, dict[str, Any]] = {role: {} for role in _ROLES}
         for field, value in merged.items():
             for role in self._roles[field]:
@@ -184,6 +182,11 @@ class Binder:
             elif value is not None:
                 known[field] = value
         return known
+
+    def _over(self, those: Mapping[str, Any], these: Mapping[str, Any]) -> dict[str, Any]:
+        """Values over others; what is gathered by prefix is so key by key."""
+        gathered = self._prefixes.keys() & those.keys() & these.keys()
+        return {**those, **these, **{f: {**those[f], **these[f]} for f in gathered}}
 
     def _field(self, key: object) -> str | None:
         """The field that a key is given for; None if there is none."""

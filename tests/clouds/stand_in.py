@@ -22,6 +22,7 @@ class StandIn:
     """
 
     server: ClassVar[Path]
+    python: ClassVar[str] = sys.executable
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
@@ -32,7 +33,7 @@ class StandIn:
         self._stderr = TemporaryFile()
         chosen = [f"--set={name}={json.dumps(value)}" for name, value in self._settings.items()]
         self._process = subprocess.Popen(
-            [sys.executable, str(self.server), "--port", "0", "--with-stdin", *chosen],
+            [self.python, str(self.server), "--port", "0", "--with-stdin", *chosen],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

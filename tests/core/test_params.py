@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, SecretStr
 
-from vmops import LocalOnly, Params, Secret, Settings
+from vmops import LocalOnly, Params, Prefix, Secret, Settings
 from vmops.binding import Binder
 from vmops.errors import InvalidParams
+from vmops.schema import fields, json_schema
 
 
 class Where(Settings):
@@ -143,3 +144,79 @@ def test_equal_settings_are_one_connection() -> None:
     """Settings that are equal are the same object, hence the same connection."""
     one = binder()
     assert one.bind({}).settings is one.bind({"vmSize": "x"}).settings
+
+
+class Far(Settings):
+    """Where, with all that begins with `way_`."""
+
+    region: str = "here"
+    way: Annotated[dict[str, Any], Prefix("way_"), LocalOnly] = Field(default_factory=dict)
+
+
+class Much(Params):
+    """What, with all that begins with `ex_`."""
+
+    size: str = "small"
+    ex: Annotated[dict[str, Any], Prefix("ex_"), Secret] = Field(
+        default_factory=dict, description="More."
+    )
+
+
+def far(**config: Any) -> Binder:
+    """A binder of models that gather."""
+    return Binder("far", Far, Much, config=config)
+
+
+def test_keys_are_gathered_by_prefix() -> None:
+    """One field has all of them by their whole names; those of config and params together."""
+    bound = far(way_in=1, ex_a="config", ex_b="config").bind({"ex_b": [2], "size": "big"})
+    assert isinstance(bound.settings, Far)
+    assert isinstance(bound.params, Much)
+    assert bound.settings.way == {"way_in": 1}
+    assert bound.params.ex == {"ex_a": "config", "ex_b": [2]}
+    assert far().bind({}).params == Much()
+
+
+def test_gathered_keys_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of settings alone, by their own names; config counts more."""
+    monkeypatch.setenv("VMOPS_FAR_WAY_OUT", "env")
+    monkeypatch.setenv("VMOPS_FAR_EX_A", "env")
+    monkeypatch.setenv("VMOPS_FAR_WAY_IN", "env")
+    bound = far(way_in="config").bind({})
+    assert bound.settings == Far(way={"way_out": "env", "way_in": "config"})
+    assert bound.params == Much()
+
+
+def test_gathered_keys_that_are_local() -> None:
+    """Params may not bring them; each is named, with its own variable."""
+    with pytest.raises(InvalidParams) as caught:
+        far().bind({"way_in": 1, "way_out": 2})
+    said = {problem.param: problem.message for problem in caught.value.problems}
+    assert set(said) == {"way_in", "way_out"}
+    assert "VMOPS_FAR_WAY_OUT" in said["way_out"]
+
+
+@pytest.mark.parametrize("key", ["ex", "way", "exA", "EX_A", "e_x"])
+def test_what_is_not_gathered(key: str) -> None:
+    """Neither the field's own name, nor what does not begin with the prefix."""
+    with pytest.raises(InvalidParams, match="no such parameter"):
+        far().bind({key: "x"})
+
+
+def test_gathered_keys_may_be_secret() -> None:
+    """Where their field is, none is echoed."""
+    assert far().bind({"ex_user": "bob", "size": "big"}).echo == {"size": "big"}
+
+
+def test_gathered_keys_in_the_schema() -> None:
+    """They are patterns for JSON Schema, and `ex_*` in tables."""
+    backend: Any = type("FarCloud", (), {"name": "far", "settings_type": Far, "params_type": Much})
+    schema = json_schema(backend)
+    assert schema["patternProperties"] == {
+        "^way_": {"description": "", "x-vmops-role": "settings", "x-vmops-local-only": True},
+        "^ex_": {"description": "More.", "x-vmops-role": "params", "x-vmops-secret": True},
+    }
+    assert {"ex", "way"}.isdisjoint(schema["properties"])
+    shown = {field.name: field for field in fields(backend)}
+    assert (shown["ex_*"].type, shown["ex_*"].default) == ("any", "")
+    assert shown["way_*"].local_only

@@ -87,7 +87,7 @@ def test_every_error_hook_and_field_is_in_the_reference() -> None:
     hooks = (DOCS / "reference" / "hooks.md").read_text()
     names = [name for name in vars(plugins.HookSpecs) if name.startswith("vmops_")]
     assert [name for name in names if f"\n## {name}\n" not in hooks] == []
-    for backend in ("aws", "azure", "gcp", "local", "sim"):
+    for backend in ("aws", "azure", "gcp", "libcloud", "local", "sim"):
         page = (DOCS / "reference" / f"backend-{backend}.md").read_text()
         known = {field.name for field in fields(Registry().load(backend))}
         assert {name for name in known if f"| `{name}` |" not in page} == set()

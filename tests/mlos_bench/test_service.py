@@ -148,6 +148,16 @@ def test_strangers_tunables_are_ignored(service: Any, caplog: pytest.LogCaptureF
     assert [record for record in caplog.records if record.name.startswith("vmops")] == []
 
 
+def test_params_by_prefix_are_known(service: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What libcloud's drivers take says what to make, like any other param of VMs."""
+    ops = service(backend="libcloud", provider="openstack", clock=None, world=None, seed=None)
+    given = {**VM, "ex_keyname": "me", "ex": 5, "vm_size": "m1.tiny"}
+    made = {**VM, "ex_keyname": "me", "vmSize": "m1.tiny"}
+    assert ops._environment.to_make(given) == made
+    assert ops._environment.to_use(given) == VM
+    assert ops._environment.shape(given) == {"ex_keyname": "me", "vmSize": "m1.tiny"}
+
+
 def test_a_slip_of_the_pen_is_told_once(service: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A name that is nearly a known one is ignored like the others, but not in silence."""
     ops = service(ttl=1000)

@@ -93,7 +93,7 @@ class WaitingRules:
         for thread in threads:
             thread.join(lab.cloud.timeout + 30)
         assert ends == [Status.SUCCEEDED] * 8
-        ticks = (clock.now() - began) / lab.backend_type.poll_interval
+        ticks = (clock.now() - began) / pending[0]["pollInterval"]
         looks = lab.calls["poll"] + lab.calls["describe"]
         assert looks <= _CALLS_PER_LOOK * (ticks + len(threads))
 

@@ -161,8 +161,9 @@ def _fields(backend: type[Backend[Any, Any]]) -> Mapping[str, Schema]:
     fields: Mapping[str, Schema] = json_schema(backend)["properties"]
     for model in (backend.settings_type, backend.params_type):
         for name, info in model.model_fields.items():
-            if any(isinstance(mark, BeforeValidator) for mark in info.metadata):
-                fields[to_camel(name)]["x-vmops-rewritten"] = True
+            alias = to_camel(name)  # those that are gathered by a prefix have no name of their own
+            if alias in fields and any(isinstance(m, BeforeValidator) for m in info.metadata):
+                fields[alias]["x-vmops-rewritten"] = True
     return fields
 
 

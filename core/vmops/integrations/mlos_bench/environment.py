@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel, to_snake
 
 from vmops.dispatch import DEFAULT_BACKEND
 from vmops.integrations.mlos_bench.options import ServiceOptions
-from vmops.params import Act, marked_fields
+from vmops.params import Act, gathered_fields, marked_fields
 from vmops.plugins import Registry
 from vmops.schema import fields
 
@@ -33,10 +33,20 @@ class _Names:
     Args:
         spelt: How a name can be written -> the name in camelCase.
         shape: Those that say what VM to make, and for how long.
+        prefixes: What more such names begin with.
     """
 
     spelt: Mapping[str, str]
     shape: frozenset[str]
+    prefixes: tuple[str, ...]
+
+    def known(self, given: str) -> str | None:
+        """The name that is given, in camelCase; None where nobody knows it."""
+        return self.spelt.get(given) or (given if given.startswith(self.prefixes) else None)
+
+    def shapes(self, name: str) -> bool:
+        """Whether it says what VM to make."""
+        return name in self.shape or name.startswith(self.prefixes)
 
 
 class Environment:
@@ -66,22 +76,25 @@ class Environment:
         """
         names = self._names(self.backend(params))
         self._tell_slips(params, names)
-        spelt = names.spelt
-        return {spelt[name]: value for name, value in params.items() if name in spelt}
+        found = ((names.known(given), value) for given, value in params.items())
+        return {name: value for name, value in found if name is not None}
 
     def to_use(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The params for a VM that is there: a database's own `ttl` or `image` means nothing."""
         names = self._names(self.backend(params))
-        own = names.shape - _LOGIN
-        return {name: value for name, value in self.to_make(params).items() if name not in own}
+        ours = self.to_make(params)
+        return {n: v for n, v in ours.items() if n in _LOGIN or not names.shapes(n)}
 
     def shape(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The params that say what VM to make."""
         names = self._names(self.backend(params))
-        return {n: v for n, v in self.to_make(params).items() if n in names.shape and n != "ttl"}
+        ours = self.to_make(params)
+        return {n: v for n, v in ours.items() if n != "ttl" and names.shapes(n)}
 
     def _tell_slips(self, params: Mapping[str, Any], names: _Names) -> None:
-        for name in params.keys() - names.spelt.keys() - self._told:
+        for name in params.keys() - self._told:
+            if names.known(name) is not None:
+                continue
             self._told.add(name)
             near = difflib.get_close_matches(to_camel(name), names.spelt, n=1, cutoff=_ALIKE)
             if to_snake(name) in ServiceOptions.model_fields:
@@ -97,5 +110,6 @@ class Environment:
             shape = {field.name for field in found if field.role == "params"} - acts
             names = {field.name for field in found}
             spelt = {spelling: name for name in names for spelling in (name, to_snake(name))}
-            self._known[backend] = _Names(spelt, frozenset(shape | {"ttl"}))
+            prefixes = tuple(gathered_fields(cls.params_type).values())
+            self._known[backend] = _Names(spelt, frozenset(shape | {"ttl"}), prefixes)
         return self._known[backend]

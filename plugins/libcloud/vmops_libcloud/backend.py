@@ -1,0 +1,179 @@
+"""The `libcloud` backend: whatever libcloud has a driver for, as the core wants it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from vmops import (
+    VM,
+    Backend,
+    Check,
+    Failed,
+    Fault,
+    Handle,
+    Operation,
+    Progress,
+    Ref,
+    StopMode,
+    Tags,
+    Target,
+)
+from vmops.errors import NotSupported, TransientError
+from vmops_libcloud import launch
+from vmops_libcloud.background import Background
+from vmops_libcloud.capabilities import capabilities
+from vmops_libcloud.checkup import checks
+from vmops_libcloud.choices import Choices
+from vmops_libcloud.dialects import dialect
+from vmops_libcloud.drivers import Drivers
+from vmops_libcloud.errors import CODES, CallError, SpoiltAnswerError, as_error, read
+from vmops_libcloud.machines import Machines
+from vmops_libcloud.settings import LibcloudParams, LibcloudSettings
+from vmops_libcloud.turns import turn
+
+__all__ = ["LibcloudBackend"]
+
+
+class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
+    """Virtual machines of any provider that libcloud has a driver for."""
+
+    name = "libcloud"
+    error_codes = CODES
+    poll_timeout = 600.0
+    confirms_restart = False
+
+    def __init__(self, settings: LibcloudSettings) -> None:
+        """Ask nothing yet."""
+        super().__init__(settings)
+        self._can = capabilities(settings.provider)
+        self._dialect = dialect(self._can)
+        self.poll_interval = settings.tick
+        self.horizon = self._dialect.horizon if settings.horizon is None else settings.horizon
+        self.stop_modes = self._dialect.stop_modes
+        self._drivers = Drivers(settings, self._dialect)
+        self._choices = Choices(self._drivers, self._dialect, self._now)
+        self._machines = Machines(self._drivers, self._dialect, self._now, self.horizon)
+        self._background = Background()
+
+    @classmethod
+    def doctor(cls, settings: LibcloudSettings) -> Iterable[Check]:
+        """Whether the driver is here, what it can do, and what these credentials may see."""
+        return checks(cls(settings))
+
+    def account(self) -> str:
+        """Who the credentials are to the provider; where it does not tell, what stands for them."""
+        key = self.settings.key.get_secret_value()
+        unproved = hashlib.sha256(f"{self._can.provider}/{key}".encode()).hexdigest()[:16]
+        try:
+            return self._drivers.call(self._dialect.account) or unproved
+        except CallError as exc:
+            error = as_error(exc, self._can.provider)
+            if error is None or isinstance(error, TransientError) or self._dialect.must_prove:
+                raise
+            return unproved  # they may be allowed to do with VMs what they like, and nothing else
+
+    def cloud_time(self) -> float:
+        """The provider's clock, as an answer's Date tells it."""
+        return self._machines.date() or super().cloud_time()
+
+    def describe(self, refs: Sequence[Ref] | None) -> Iterable[VM]:
+        """The VMs by id or name, or all of ours, by one list."""
+        self._check("list")
+        return self._machines.describe(refs)
+
+    def resolve(self, params: LibcloudParams) -> LibcloudParams:
+        """Names of sizes, images, locations and networks become ids."""
+        self._check("provision")
+        return self._choices.resolved(params)
+
+    def provision(self, vm: Target[LibcloudParams], token: str) -> Handle:
+        """Make the VM, if there is none with this token yet."""
+        self._check("provision")
+        arguments = launch.request(vm, token, self._choices, self._dialect)
+        return self._done("provision", lambda: self._made(token, arguments))
+
+    def start(self, vm: Target[LibcloudParams], token: str) -> Handle:  # noqa: ARG002
+        """Start it."""
+        return self._asked("start", vm, self._dialect.start)
+
+    def stop(self, vm: Target[LibcloudParams], token: str, mode: StopMode) -> Handle:  # noqa: ARG002
+        """Stop it, in one of the ways that the provider has."""
+        return self._asked("stop", vm, lambda d, node: self._dialect.stop(d, node, mode))
+
+    def restart(self, vm: Target[LibcloudParams], token: str) -> Handle:  # noqa: ARG002
+        """Ask it to boot again."""
+        mode = vm.params.restart_mode
+        return self._asked("restart", vm, lambda d, node: self._dialect.restart(d, node, mode))
+
+    def deprovision(self, vm: Target[LibcloudParams], token: str) -> Handle:  # noqa: ARG002
+        """Delete it."""
+
+        def delete(driver: Any, node: Any) -> Any:  # noqa: ANN401
+            self._machines.doom(vm.id)
+            return self._dialect.plain("deprovision", driver, node)
+
+        return self._asked("deprovision", vm, delete)
+
+    def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:  # noqa: ARG002
+        """Which calls have failed meanwhile, of those that take long."""
+        found: dict[str, Progress] = {}
+        for operation in operations:
+            if (failure := self._background.failure(operation.handle)) is not None:
+                error = as_error(failure, self._can.provider)
+                if error is not None and not isinstance(error, TransientError):
+                    found[operation.id] = Failed(error)
+        return found
+
+    def retag(self, vm: VM, tags: Tags) -> None:
+        """Write the marks, where they are metadata that can be changed."""
+        self._check("retag")
+        node = self._machines.node(vm)
+        marks = {**node.extra.get(self._can.shown, {}), **tags.to_dict()}
+        method = self._can.methods["retag"]
+        self._drivers.call(lambda driver: getattr(driver, method)(node, marks))
+
+    def explain(self, error: Exception) -> Fault | None:
+        """What an exception of libcloud's says."""
+        return read(error, self._can.provider)
+
+    def close(self) -> None:
+        """Close the drivers' sockets."""
+        self._drivers.close()
+
+    def _made(self, token: str, arguments: Mapping[str, Any]) -> Handle:
+        """The VM with this token: made now, unless a list that is asked for now has it."""
+        with nullcontext() if self._can.token else turn(token):
+            if not self._can.token:
+                for made in self._machines.made_with(token):
+                    return {"vmId": made.id}
+            node = self._drivers.call(lambda d: self._dialect.created(d, arguments))
+        if not getattr(node, "id", None):
+            raise SpoiltAnswerError("the answer to a create does not tell the new VM's id")
+        return {"vmId": str(node.id)}
+
+    def _check(self, verb: str) -> None:
+        if why := self._can.missing.get(verb):
+            raise NotSupported(f"{self._can.provider}: {why}")
+
+    def _now(self) -> float:
+        return self.clock.now()
+
+    def _asked(
+        self, verb: str, vm: Target[LibcloudParams], act: Callable[[Any, Any], Any]
+    ) -> Handle:
+        """The handle of something that was asked of a VM."""
+        self._check(verb)
+        node = self._machines.node(vm.vm)
+
+        def ask() -> Handle:
+            if self._drivers.call(lambda driver: act(driver, node)) is False:
+                raise SpoiltAnswerError(f"the answer does not say that the {verb} has begun")
+            return {}
+
+        return self._done(verb, ask)
+
+    def _done(self, verb: str, call: Callable[[], Handle]) -> Handle:
+        return self._background.begin(call) if verb in self._can.blocking else call()

@@ -1,0 +1,59 @@
+"""Driver methods that wait until an operation is over: each runs in a thread of its own."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from vmops import Handle
+
+__all__ = ["Background"]
+
+_PATIENCE: Final = 3.0
+"""Seconds within which most refusals come: so long a verb waits for one."""
+_REMEMBERED: Final = 1000
+
+
+class Background:
+    """The calls of one connection that take long.
+
+    Args:
+        patience: Seconds for which each is waited for.
+    """
+
+    def __init__(self, patience: float = _PATIENCE) -> None:
+        """Nothing is under way."""
+        self._patience = patience
+        self._failed: dict[str, Exception] = {}
+
+    def begin(self, call: Callable[[], Handle]) -> Handle:
+        """The handle that a call has made, if it was quick; else one by which it is found again.
+
+        What it raises is raised here, or told by `failure`.
+        """
+        key = secrets.token_hex(8)
+        ended: list[Handle | Exception] = []
+        thread = threading.Thread(target=self._run, args=(key, call, ended), daemon=True)
+        thread.start()
+        thread.join(self._patience)
+        if not ended:
+            return {"call": key}
+        self._failed.pop(key, None)
+        if isinstance(ended[0], Exception):
+            raise ended[0]
+        return ended[0]
+
+    def failure(self, handle: Handle) -> Exception | None:
+        """Why the call that made a handle has failed; None if it has not, or another process's."""
+        return self._failed.get(handle.get("call", ""))
+
+    def _run(self, key: str, call: Callable[[], Handle], ended: list[Any]) -> None:
+        try:
+            ended.append(call())
+        except Exception as exc:  # noqa: BLE001  (told by whoever waits for it)
+            while len(self._failed) >= _REMEMBERED:
+                self._failed.pop(next(iter(self._failed)), None)
+            self._failed[key] = exc
+            ended.append(exc)
