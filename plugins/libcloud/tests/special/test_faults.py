@@ -96,3 +96,48 @@ def test_a_vm_deleted_by_somebody_else_is_gone(scene: Any, ops: Any) -> None:
     status, _ = scene.end(ops, ops.vm_start(WEB))
     assert status is Status.FAILED
     scene.wait(ops, ops.vm_deprovision(WEB))
+
+
+@pytest.mark.parametrize("verb", ["stop", "start", "deprovision"])
+@pytest.mark.parametrize("fault", ["lost", "garbage", "empty"])
+def test_a_verb_without_an_answer(scene: Any, proxy: Any, verb: str, fault: str) -> None:
+    """It is asked for until Nova says that it has begun, and carried out once."""
+    ops = scene.open()
+    scene.up(ops)
+    if verb == "start":
+        scene.wait(ops, ops.vm_stop({**WEB, "stopMode": "keep"}))
+    method, path = ("DELETE", "/servers/") if verb == "deprovision" else ("POST", "/action$")
+    before = len(proxy.log(method=method, path=path))
+    proxy.add(fault, method=method, path=path)
+    params = {**WEB, "stopMode": "keep"} if verb == "stop" else WEB
+    scene.wait(ops, getattr(ops, f"vm_{verb}")(params))
+    asked = proxy.log(method=method, path=path)[before:]
+    taken = [one for one in asked if one.carried_out and one.status in {202, 204, None}]
+    assert len(taken) == 1 or (taken and verb == "deprovision"), asked  # which Nova takes twice
+    assert scene.power() == {"stop": "SHUTOFF", "start": "ACTIVE", "deprovision": ""}[verb]
+
+
+@pytest.mark.parametrize("fault", ["lost", "garbage"])
+def test_a_restart_without_an_answer(scene: Any, proxy: Any, fault: str) -> None:
+    """It may have happened, so it is not asked for again; the wait says that nothing tells."""
+    ops = scene.open()
+    scene.up(ops)
+    proxy.add(fault, method="POST", path="/action$")
+    result = scene.wait(ops, ops.vm_restart(WEB))
+    assert result["restartConfirmed"] is False
+    assert len(proxy.log(method="POST", path="/action$")) == 1
+
+
+def test_a_list_that_lags(scene: Any, proxy: Any) -> None:
+    """A VM that is new, and missing in a list after it was there, is not believed to be gone."""
+    scene.cloud.settings(spawn_seconds=0.5)
+    ops = scene.open(horizon=20)
+    answer = ops.vm_provision(scene.params())
+    assert [vm.name for vm in ops.list_vms()] == ["web-1"]
+
+    def without(body: bytes) -> bytes:
+        return json.dumps({**json.loads(body), "servers": []}).encode()
+
+    hidden = proxy.add("rewrite", method="GET", path="/servers/detail", times=2, rewrite=without)
+    scene.wait(ops, answer)
+    assert hidden.met == 2

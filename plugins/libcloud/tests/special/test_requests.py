@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from fault_proxy import Answer
+from fault_proxy import Answer, FaultProxy
 
 from vmops import Status, VMOps
 from vmops.errors import AuthError, CloudError
@@ -78,9 +78,11 @@ def test_an_answer_that_never_comes(
 
 def test_a_redirect_is_not_followed(stack: Any, proxy: Any) -> None:
     """The token would go along."""
-    elsewhere = Answer(307, b"", (("Location", "http://127.0.0.1:9/x"),))
-    proxy.add("status", method="GET", path="/servers/detail", answer=elsewhere)
-    assert stack.open().list_vms() == []
+    with FaultProxy(stack.cloud.endpoint) as elsewhere:
+        there = (("Location", f"{elsewhere.url}/v2.1/servers/detail"),)
+        proxy.add("status", method="GET", path="/servers/detail", answer=Answer(307, b"", there))
+        assert stack.open().list_vms() == []
+        assert elsewhere.log() == []
     assert len(proxy.log(path="/servers/detail")) == 2
 
 
