@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Final
 
 from vmops import (
     VM,
@@ -15,6 +15,7 @@ from vmops import (
     Fault,
     Handle,
     Operation,
+    Pending,
     Progress,
     Ref,
     StopMode,
@@ -36,6 +37,9 @@ from vmops_libcloud.turns import turn
 
 __all__ = ["LibcloudBackend"]
 
+_MAKING: Final = 900.0
+"""Seconds for which a VM may be in no list where the driver waits until it is made."""
+
 
 class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
     """Virtual machines of any provider that libcloud has a driver for."""
@@ -51,7 +55,8 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
         self._can = capabilities(settings.provider)
         self._dialect = dialect(self._can)
         self.poll_interval = settings.tick
-        self.horizon = self._dialect.horizon if settings.horizon is None else settings.horizon
+        usual = max(self._dialect.horizon, _MAKING if "provision" in self._can.blocking else 0.0)
+        self.horizon = usual if settings.horizon is None else settings.horizon
         self.stop_modes = self._dialect.stop_modes
         self._drivers = Drivers(settings, self._dialect)
         self._choices = Choices(self._drivers, self._dialect, self._now)
@@ -66,7 +71,8 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
     def account(self) -> str:
         """Who the credentials are to the provider; where it does not tell, what stands for them."""
         key = self.settings.key.get_secret_value()
-        unproved = hashlib.sha256(f"{self._can.provider}/{key}".encode()).hexdigest()[:16]
+        where = f"{self.settings.endpoint_url}/{sorted(self.settings.arguments.items())}"
+        unproved = hashlib.sha256(f"{self._can.provider}/{key}/{where}".encode()).hexdigest()[:16]
         try:
             return self._drivers.call(self._dialect.account) or unproved
         except CallError as exc:
@@ -112,16 +118,19 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
         """Delete it."""
 
         def delete(driver: Any, node: Any) -> Any:  # noqa: ANN401
+            answer = self._dialect.plain("deprovision", driver, node)
             self._machines.doom(vm.id)
-            return self._dialect.plain("deprovision", driver, node)
+            return answer
 
         return self._asked("deprovision", vm, delete)
 
     def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:  # noqa: ARG002
-        """Which calls have failed meanwhile, of those that take long."""
+        """Which calls go on or have failed meanwhile, of those that take long."""
         found: dict[str, Progress] = {}
         for operation in operations:
-            if (failure := self._background.failure(operation.handle)) is not None:
+            if self._background.is_running(operation.handle):
+                found[operation.id] = Pending()  # what it makes may be in no list before it ends
+            elif (failure := self._background.failure(operation.handle)) is not None:
                 error = as_error(failure, self._can.provider)
                 if error is not None and not isinstance(error, TransientError):
                     found[operation.id] = Failed(error)

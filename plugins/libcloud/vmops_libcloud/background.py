@@ -27,6 +27,7 @@ class Background:
         """Nothing is under way."""
         self._patience = patience
         self._failed: dict[str, Exception] = {}
+        self._running: set[str] = set()
 
     def begin(self, call: Callable[[], Handle]) -> Handle:
         """The handle that a call has made, if it was quick; else one by which it is found again.
@@ -35,6 +36,7 @@ class Background:
         """
         key = secrets.token_hex(8)
         ended: list[Handle | Exception] = []
+        self._running.add(key)
         thread = threading.Thread(target=self._run, args=(key, call, ended), daemon=True)
         thread.start()
         thread.join(self._patience)
@@ -49,6 +51,10 @@ class Background:
         """Why the call that made a handle has failed; None if it has not, or another process's."""
         return self._failed.get(handle.get("call", ""))
 
+    def is_running(self, handle: Handle) -> bool:
+        """Whether the call that made a handle goes on, in this process."""
+        return handle.get("call", "") in self._running
+
     def _run(self, key: str, call: Callable[[], Handle], ended: list[Any]) -> None:
         try:
             ended.append(call())
@@ -57,3 +63,5 @@ class Background:
                 self._failed.pop(next(iter(self._failed)), None)
             self._failed[key] = exc
             ended.append(exc)
+        finally:
+            self._running.discard(key)

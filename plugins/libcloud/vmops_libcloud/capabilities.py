@@ -247,7 +247,7 @@ def _blocking(cls: type[Any], methods: Mapping[str, str], profile: Profile) -> I
 
 _LOOK: Final = (
     "before a create is repeated, that is looked for, so that it can make a second VM only while"
-    " the list lags behind."
+    " the list lags behind, or the first request is still on its way."
 )
 
 

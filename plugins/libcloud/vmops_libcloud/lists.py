@@ -41,6 +41,11 @@ class Shared(Generic[T]):
             answer = self._ask()
         except Exception as exc:  # noqa: BLE001  (raised again, for each who waits)
             answer = exc
+        except BaseException:  # interrupted: whoever waits asks again
+            with self._turn:
+                self._begun -= 1
+                self._turn.notify_all()
+            raise
         with self._turn:
             self._answer = answer
             self._ended = self._begun

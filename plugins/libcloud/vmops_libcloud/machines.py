@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ class Machines:
         self._nodes: dict[str, Any] = {}
         self._first: dict[str, tuple[float, VM]] = {}
         self._doomed: set[str] = set()
+        self._missed: Counter[str] = Counter()
         self._lists: Shared[list[VM]] = Shared(self._list)
         self._date = ""
 
@@ -111,7 +113,9 @@ class Machines:
 
     def _remember(self, vms: Sequence[VM]) -> None:
         now = self._now()
+        self._missed.update(self._first.keys() - {vm.id for vm in vms})
         for vm in vms:
+            del self._missed[vm.id]
             at, _ = self._first.get(vm.id, (now, vm))
             self._first[vm.id] = at, vm
             if vm.state is State.DELETING:
@@ -119,14 +123,17 @@ class Machines:
         while len(self._first) > max(_REMEMBERED, len(vms)):
             oldest = next(iter(self._first))
             self._doomed.discard(oldest)
+            del self._missed[oldest]
             del self._first[oldest]
 
     def _gone(self, id_: str) -> VM | None:
-        """A VM that was in a list, and that is missing for another reason than that it is new."""
+        """A VM that was in a list, and that is missing for another reason than that it is new.
+
+        One miss proves nothing: pages shift while they are read.
+        """
         at, vm = self._first.get(id_, (0.0, None))
-        if vm is not None and (id_ in self._doomed or self._now() - at >= self._horizon):
-            return vm
-        return None
+        settled = self._now() - at >= self._horizon and self._missed[id_] > 1
+        return vm if vm is not None and (id_ in self._doomed or settled) else None
 
 
 def _info(node: Any) -> dict[str, Any]:  # noqa: ANN401

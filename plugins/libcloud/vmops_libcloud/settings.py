@@ -101,7 +101,7 @@ class LibcloudSettings(Settings):
     )
     region: str = Field(
         "",
-        pattern=r"^[\w.:/-]*$",
+        pattern=r"^(\w[\w.-]*)?$",  # some drivers make it a part of a host's name
         max_length=100,
         description="Region, where the provider's API has one for each of them.",
     )
