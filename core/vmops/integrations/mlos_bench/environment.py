@@ -54,19 +54,24 @@ class Environment:
 
     Args:
         registry: The installed backends.
-        backend: The backend that the service config names, if it does.
+        config: The service config's settings and defaults of params.
     """
 
-    def __init__(self, registry: Registry, backend: str | None) -> None:
-        """Load no backend yet."""
+    def __init__(self, registry: Registry, config: Mapping[str, Any]) -> None:
+        """Load the backend that the config names, and none yet if it names none."""
         self._registry = registry
-        self._backend = backend
+        self._backend = config.get("backend")
         self._known: dict[str, _Names] = {}
         self._told: set[str] = set()
+        self._defaults = self.to_make(config)
 
     def backend(self, params: Mapping[str, Any]) -> str:
         """The name of the backend that these params are for."""
         return self._backend or params.get("backend") or DEFAULT_BACKEND
+
+    def given(self, name: str, ours: Mapping[str, Any]) -> Any:  # noqa: ANN401  (any param)
+        """A param's value, of the call or of the config; None where neither has it."""
+        return self._defaults.get(name) if ours.get(name) is None else ours[name]
 
     def to_make(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The params that say where, which and what VM to make, in camelCase.

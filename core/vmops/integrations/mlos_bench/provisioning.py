@@ -31,22 +31,14 @@ class Provisioning:
     Args:
         ops: Makes and deletes.
         options: What becomes of a VM that should be another; who logs in with which key.
-        environment: Knows which params are for what.
-        config: The service config's settings and defaults of params.
+        environment: Knows which params are for what, and the config's.
     """
 
-    def __init__(
-        self,
-        ops: VMOps,
-        options: ServiceOptions,
-        environment: Environment,
-        config: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, ops: VMOps, options: ServiceOptions, environment: Environment) -> None:
         """Read the public key."""
         self._ops = ops
         self._on_change = options.on_change
         self._environment = environment
-        self._defaults = environment.to_make(config)
         self._login = {
             "sshPublicKey": options.ssh_public_key,
             "adminUsername": options.ssh_username,
@@ -62,7 +54,7 @@ class Provisioning:
             CloudError: The cloud cannot be asked.
         """
         ours, changes = self._compared(self._environment.to_make(params))
-        use, name = self._environment.to_use(ours), self._given("vmName", ours)
+        use, name = self._environment.to_use(ours), self._environment.given("vmName", ours)
         found = self._ops.find(use)
         state = found.vm.state
         if state is State.DELETING:  # perhaps by a run of mlos_bench that was killed
@@ -75,7 +67,7 @@ class Provisioning:
                 return refusal
         elif state in {State.RUNNING, State.STOPPED}:
             self._keep_alive(ours)
-        if not self._given("ttl", ours):
+        if not self._environment.given("ttl", ours):
             self._tell("no ttl is given: a VM that a killed mlos_bench leaves is never reaped")
         status, result = self._patiently(ours, found.clock)
         if status is not Status.FAILED:
@@ -84,7 +76,7 @@ class Provisioning:
 
     def _patiently(self, ours: dict[str, Any], clock: Clock) -> Answer:
         """The answer to `vm_provision`, once nothing can come any more of what was asked before."""
-        patience = self._given("pollTimeout", ours)
+        patience = self._environment.given("pollTimeout", ours)
         deadline = clock.now() + (_PATIENCE if patience is None else float(patience))
         while True:
             status, result = self._ops.vm_provision(ours)
@@ -108,7 +100,7 @@ class Provisioning:
 
         A VM that takes no key, such as one without SSH, is made without.
         """
-        login = {k: v for k, v in self._login.items() if v and not self._defaults.get(k)}
+        login = {k: v for k, v in self._login.items() if v and not self._environment.given(k, {})}
         whole = self._environment.to_make({**login, **given})
         try:
             return whole, self._changes(whole)
@@ -142,11 +134,8 @@ class Provisioning:
 
     def _keep_alive(self, ours: dict[str, Any]) -> None:
         """Let the `ttl` of a VM that is there begin anew; a failure is logged."""
-        if ttl := self._given("ttl", ours):
+        if ttl := self._environment.given("ttl", ours):
             self._ops.renew({**self._environment.to_use(ours), "ttl": ttl})
-
-    def _given(self, name: str, ours: Mapping[str, Any]) -> Any:  # noqa: ANN401  (any param)
-        return self._defaults.get(name) if ours.get(name) is None else ours[name]
 
     def _tell(self, warning: str) -> None:
         """Log a warning, once."""

@@ -7,7 +7,7 @@ vm_provisioner}_type.py` for the methods, `services/base_service.py` for how a s
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from mlos_bench.environments.status import Status
@@ -98,10 +98,9 @@ class VMOpsService(
         """For what mlos_bench has no method for, such as `recover` and `reap`."""
         weakref.finalize(self, self.ops.close)
         self.ops.check_config()
-        self._environment = Environment(self.ops.registry, settings.get("backend"))
-        self._provisioning = Provisioning(self.ops, options, self._environment, settings)
+        self._environment = Environment(self.ops.registry, settings)
+        self._provisioning = Provisioning(self.ops, options, self._environment)
         self._scripts = Scripts(self.ops, options)
-        self._defaults = self._environment.to_make(settings)
 
     @answered
     def provision_host(self, params: dict[str, Any]) -> Answer:
@@ -144,7 +143,7 @@ class VMOpsService(
         """
         ours = self._environment.to_use(params)
         backend = self.ops.registry.load(self._environment.backend(params))
-        if not self._given("stopMode", ours) and "keep" in backend.stop_modes:
+        if not self._environment.given("stopMode", ours) and "keep" in backend.stop_modes:
             ours["stopMode"] = "keep"
         return self.ops.vm_stop(self._forced(ours, force=force))
 
@@ -182,7 +181,9 @@ class VMOpsService(
             env_params: Environment variables of the script.
         """
         ours = self._environment.to_use(config)
-        return self._scripts.start(script, ours, env_params, self._given("pollTimeout", ours))
+        return self._scripts.start(
+            script, ours, env_params, self._environment.given("pollTimeout", ours)
+        )
 
     @answered
     def get_remote_exec_results(self, config: dict[str, Any]) -> Answer:
@@ -221,10 +222,6 @@ class VMOpsService(
     def wait_vm_operation(self, params: dict[str, Any]) -> Answer:
         """`wait_host_operation`, by its older name."""
         return self.wait_host_operation(params)
-
-    def _given(self, name: str, ours: Mapping[str, Any]) -> Any:  # noqa: ANN401  (any param)
-        """A param's value, of the call or of the config; None where neither has it."""
-        return self._defaults.get(name) if ours.get(name) is None else ours[name]
 
     def _forced(self, ours: dict[str, Any], *, force: bool) -> dict[str, Any]:
         """The params, with `force` where it is asked for and the backend has such a thing."""
