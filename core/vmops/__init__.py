@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vmops.checks import Check
     from vmops.clock import Clock, SystemClock, VirtualClock
     from vmops.facade import VMOps
+    from vmops.http_errors import never_connected
     from vmops.http_times import http_date, retry_after
     from vmops.machines import machine
     from vmops.operation import Action, Handle, Operation
@@ -68,6 +69,7 @@ _HOMES = {
     "checks": ("Check",),
     "clock": ("Clock", "SystemClock", "VirtualClock"),
     "facade": ("VMOps",),
+    "http_errors": ("never_connected",),
     "http_times": ("http_date", "retry_after"),
     "machines": ("machine",),
     "operation": ("Action", "Handle", "Operation"),
@@ -134,6 +136,7 @@ __all__ = [
     "list_from_text",
     "machine",
     "merged_user_data",
+    "never_connected",
     "pairs_from_text",
     "retry_after",
     "side_by_side",

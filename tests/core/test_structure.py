@@ -18,7 +18,7 @@ CORE = ROOT / "core" / "vmops"
 
 # Each layer may import from itself and from those above it.
 LAYERS = [
-    {"protocol", "errors", "clock", "http_times", "parallel", "user_data"},
+    {"protocol", "errors", "clock", "http_errors", "http_times", "parallel", "user_data"},
     {"operation", "outcomes", "params", "urls", "vm", "result"},
     {"backend"},
     {"binding", "checks", "semantics", "pace", "batching", "plugins", "schema"},

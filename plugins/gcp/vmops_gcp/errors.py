@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vmops import Fault, http_date, retry_after
+from vmops import Fault, http_date, never_connected, retry_after
 from vmops.errors import (
     AuthError,
     CloudError,
@@ -138,7 +138,7 @@ def read(error: Exception) -> Fault | None:
         return Fault("credentialUnavailable", f"gcp: {_short(error)}", hint=hint, unsent=True)
     if isinstance(error, RequestException):
         said = f"gcp: no answer: {_short(error)}"
-        return Fault("connectionLost", said, unsent=_never_connected(error))
+        return Fault("connectionLost", said, unsent=never_connected(error))
     if isinstance(error, NotGceError | ParseError):
         return Fault("notGce", f"gcp: {_short(error)}")
     return None
@@ -187,17 +187,6 @@ def _is_cut(error: BaseException) -> bool:
     from google.auth.exceptions import TransportError
 
     return isinstance(error.__cause__ or error.__context__, TransportError)
-
-
-def _never_connected(error: BaseException | None) -> bool:
-    """Whether no connection was made, so that nothing can have been sent."""
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-
-    for cause in getattr(error, "args", ()):
-        reason = getattr(cause, "reason", cause)
-        if isinstance(reason, NewConnectionError | ConnectTimeoutError):
-            return True
-    return False
 
 
 def _short(text: object) -> str:

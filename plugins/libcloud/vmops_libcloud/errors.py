@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPException
 from typing import Final
 
-from vmops import Fault, http_date, retry_after
+from vmops import Fault, http_date, never_connected, retry_after
 from vmops.errors import (
     AuthError,
     CloudError,
@@ -221,20 +221,9 @@ def _of_status(status: int, said: str, headers: Mapping[str, str]) -> str:
 def _left(cause: Exception, seen: Sequence[Exchange]) -> bool:
     """Whether a request that changes something may have left."""
     asked = [one for one in seen if not one.only_reads]
-    if asked and asked[-1] is seen[-1] and not seen[-1].status and _never_connected(cause):
+    if asked and asked[-1] is seen[-1] and not seen[-1].status and never_connected(cause):
         asked.pop()
     return bool(asked)
-
-
-def _never_connected(error: BaseException) -> bool:
-    """Whether no connection was made, so that nothing can have been sent."""
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-
-    for cause in getattr(error, "args", ()):
-        reason = getattr(cause, "reason", cause)
-        if isinstance(reason, NewConnectionError | ConnectTimeoutError):
-            return True
-    return False
 
 
 def _short(cause: Exception) -> str:
