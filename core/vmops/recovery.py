@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from vmops.binding import Bound
 from vmops.connection import Connection
@@ -16,7 +17,7 @@ from vmops.errors import VMOpsError
 from vmops.journal import Journal
 from vmops.looking import Job
 from vmops.operation import Action, Operation
-from vmops.outcomes import End, Wait
+from vmops.outcomes import End, Outcome, Wait
 from vmops.planning import Planner
 from vmops.records import Row
 from vmops.submission import Submitter
@@ -24,6 +25,9 @@ from vmops.tracker import Tracker
 from vmops.vm import VM, Ref, State
 
 __all__ = ["Found", "Recoverer", "Recovery"]
+
+_ROWS_TELL: Final = frozenset({Action.PROVISION, Action.DEPROVISION})
+"""Actions that the VM's row holds unfinished, too: it is told of once."""
 
 
 class Found(StrEnum):
@@ -48,7 +52,8 @@ class Recovery:
         was: What its row said: INTENT (a create that nobody knows the outcome of), ACCEPTED (a
             create), DELETING; or the action of an operation that nobody waited for to the end.
         found: `live`, `gone`, `failed` (its create), `abandoned` (its create never showed),
-            `deleting` (asked for again), `waiting` (nothing is proved yet) or `trouble`.
+            `deleting` (asked for again), `waiting` (nothing is proved yet, or the operation goes
+            on) or `trouble`.
         until: Epoch seconds before which looking again proves nothing more; 0 if it is over.
         url: The operation to wait for, if there is one.
         error: What kept it from being recovered, or why its create failed.
@@ -117,7 +122,22 @@ class Recoverer:
                 recovered.append(
                     Recovery(operation.vm, operation.backend, action.value, what, error=error)
                 )
+            elif action not in _ROWS_TELL and self._journal.names(operation):
+                recovered.append(self._goes_on(outcome))
         return recovered
+
+    def _goes_on(self, outcome: Outcome) -> Recovery:
+        """What was asked last of its VM, and is not over."""
+        operation, now = outcome.operation, self._connection.clock.now()
+        return Recovery(
+            operation.vm,
+            operation.backend,
+            operation.action.value,
+            Found.WAITING,
+            until=now + self._tracker.pace.step(operation.action, now - operation.at),
+            url=operation.to_url(),
+            error=outcome.error,
+        )
 
     def _rows(self, now: float) -> list[Recovery]:
         place = self._connection.place.to_text()

@@ -83,8 +83,10 @@ _LOG: Final = sa.insert(operations)
 _UIDS: Final = sa.select(operations.c.id, operations.c.uid).where(
     operations.c.id.in_(sa.bindparam("ids", expanding=True))
 )
-_END: Final = sa.update(operations).where(operations.c.id == sa.bindparam("which"))
-"""The columns to set are the other keys of the values."""
+_END: Final = sa.update(operations).where(
+    operations.c.id == sa.bindparam("which"), operations.c.ended.is_(None)
+)
+"""The columns to set are the other keys of the values. Whoever saw the end first tells when."""
 
 
 @cache

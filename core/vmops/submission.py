@@ -40,6 +40,8 @@ _log = logging.getLogger("vmops")
 _ATTEMPTS: Final = 5
 _NOT_YET: Final = 0.5
 """Seconds, doubled each time, before asking again for a VM that the cloud does not know yet."""
+_ONLY_REPORTS: Final = 10.0
+"""Seconds between two looks at a VM that only somebody else can bring further."""
 _UNLIMITED: Final = Limit()
 _DURABLE: Final = frozenset({Action.PROVISION, Action.DEPROVISION})
 
@@ -314,6 +316,7 @@ class Submitter:
                 f"VM {vm.name!r} has stopped for its restart, but it is not this install's, or"
                 " something else was asked of it since; waiting can only report",
                 hint="vm_start starts it",
+                retry_after=_ONLY_REPORTS,
             )
         target = Target(vm, params)
         handle = self._connection.sender.send(Action.START, [target], [operation.id], "release")[0]

@@ -199,7 +199,9 @@ class Tracker:
             wait.operation = result
             return Pending()
         wait.trouble = result
-        return Pending() if isinstance(result, TransientError) else Failed(result)  # type: ignore[arg-type]
+        if isinstance(result, TransientError):
+            return Pending(result.retry_after)
+        return Failed(result)  # type: ignore[arg-type]
 
     def _conclude(self, wait: Wait, step: Progress) -> None:
         now = self._clock.now()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vmops import Operation, Status, VMOps
+from vmops import Action, Operation, Status, VMOps
 from vmops.durable_journal import DurableJournal
 from vmops.errors import AuthError, Conflict
 from vmops.plugins import Registry
@@ -194,13 +194,58 @@ def test_operations_that_nobody_waited_for_are_closed(
     assert open_ones == (0,)
 
 
+def test_what_goes_on_is_unfinished(ops: VMOps, other: VMOps, world: Any) -> None:
+    """An operation that is under way is told of until it is over, and a create only once."""
+    ops.vm_provision(VM)
+    assert found(other) == [("ACCEPTED", Found.WAITING)]
+    world.clock.advance(world.delay)
+    other.wait_vm_deployment(True, VM)
+    ops.vm_stop(VM)
+    assert found(other)[-1] == ("stop", Found.WAITING)
+    world.clock.advance(world.delay)
+    assert found(other)[-1] == ("stop", Found.LIVE)
+
+
+def test_what_something_else_has_overtaken_is_not_unfinished(
+    ops: VMOps, other: VMOps, world: Any
+) -> None:
+    """A stop that can never be seen to end, as the VM was started since, keeps nobody waiting."""
+    ops.wait_vm_operation(ops.vm_provision(VM)[1])
+    ops.vm_stop(VM)
+    world.clock.advance(world.delay)
+    assert ops.vm_start(VM)[0] is Status.PENDING
+    world.clock.advance(world.delay)
+    (machine,) = world.alive()
+    machine.started = None  # as of a cloud that does not tell one boot from another
+    assert found(other) == [("start", Found.LIVE)]
+    assert found(other) == []
+
+
+def test_an_end_is_when_it_was_seen_first(
+    ops: VMOps, other: VMOps, world: Any, journal: Path
+) -> None:
+    """Waiting for the same URL again does not make an operation longer."""
+    pending = ops.vm_provision(VM)[1]
+    ops.wait_vm_operation(pending)
+    with sqlite3.connect(journal) as connection:
+        ((before,),) = connection.execute("select ended from operations")
+    world.clock.advance(1000.0)
+    assert other.wait_vm_operation(pending)[0] is Status.SUCCEEDED
+    with sqlite3.connect(journal) as connection:
+        ((after,),) = connection.execute("select ended from operations")
+    assert before == after
+
+
 def test_a_restart_in_two_phases_is_taken_up(ops: VMOps, other: VMOps, world: Any) -> None:
     """A VM that was stopped for its restart when everybody died is started again."""
     ops.wait_vm_operation(ops.vm_provision(VM)[1])
     ops.vm_restart(VM)
-    world.clock.advance(world.delay)
-    other.recover()
-    world.clock.advance(world.delay)
+    for _ in range(2):
+        (item,) = other.recover()
+        assert (item.was, item.found) == ("restart", Found.WAITING)
+        assert item.until > world.clock.now()
+        assert Operation.from_url(item.url).action is Action.RESTART
+        world.clock.advance(world.delay)
     assert other.describe(VM).state is State.RUNNING
     assert world.calls["start"] == 1
     assert found(other) == [("restart", Found.LIVE)]
