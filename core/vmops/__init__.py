@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vmops.params import (
         Act,
         LocalOnly,
+        OnlyFor,
         Params,
         Prefix,
         Secret,
@@ -76,6 +77,7 @@ _HOMES = {
     "params": (
         "Act",
         "LocalOnly",
+        "OnlyFor",
         "Params",
         "Prefix",
         "Secret",
@@ -108,6 +110,7 @@ __all__ = [
     "Limit",
     "LocalOnly",
     "Next",
+    "OnlyFor",
     "Operation",
     "Params",
     "Pending",

@@ -7,7 +7,6 @@ problem is reported at once.
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 from pydantic.alias_generators import to_camel
 
 from vmops.errors import InvalidParams, Problem
+from vmops.given import Fixed, Given, over, variable
 from vmops.params import (
     Call,
     LocalOnly,
@@ -91,12 +91,14 @@ class Binder:
             name for model in self._models.values() for name in secret_fields(model)
         )
         self._given_config = config or {}
-        self._config_problems: list[Problem] = []
-        self._config = self._normalise(self._given_config, self._config_problems)
-        self._pinned = {f: v for f, v in self._config.items() if "settings" in self._roles[f]}
-        self._defaults = self._over(self._read_environment(settings), self._config)
         self._settings_type = settings
         self._adapters: dict[str, TypeAdapter[Any]] = {}
+        self._config_problems: list[Problem] = []
+        self._config = self._normalise(self._given_config, self._config_problems)
+        here = Given(name, settings, self._config, self._same)
+        self._config_problems += here.problems
+        self._fixed: Mapping[str, Fixed] = here.fixed
+        self._defaults = here.values
         self._connections: dict[tuple[tuple[str, str], ...], Settings] = {}
         self.shareable = frozenset(to_camel(f) for f in settings.model_fields) - frozenset(
             to_camel(f) for f in self._local
@@ -125,7 +127,7 @@ class Binder:
         self._refuse_local(given, problems)
         self._refuse_contradictions(given, "params", problems)
         self._refuse_contradictions(named, "the asyncResultsUrl", problems)
-        merged = self._over({**self._defaults, **named}, given)
+        merged = over({**self._defaults, **named}, given, self._prefixes)
         parts: dict[str, dict[str, Any]] = {role: {} for role in _ROLES}
         for field, value in merged.items():
             for role in self._roles[field]:
@@ -183,11 +185,6 @@ class Binder:
                 known[field] = value
         return known
 
-    def _over(self, those: Mapping[str, Any], these: Mapping[str, Any]) -> dict[str, Any]:
-        """Values over others; what is gathered by prefix is so key by key."""
-        gathered = self._prefixes.keys() & those.keys() & these.keys()
-        return {**those, **these, **{f: {**those[f], **these[f]} for f in gathered}}
-
     def _field(self, key: object) -> str | None:
         """The field that a key is given for; None if there is none."""
         if not isinstance(key, str):
@@ -211,18 +208,21 @@ class Binder:
         for field in self._local.intersection(given):
             keys = {key: key for key in given[field]} if field in self._prefixes else {}
             for name, key in (keys or {to_camel(field): field}).items():
-                variable = self._variable(key)
-                where = f"is set by the constructor's config or {variable} only, never by params"
+                named = variable(self.name, key)
+                where = f"is set by the constructor's config or {named} only, never by params"
                 problems.append(Problem(name, where))
 
     def _refuse_contradictions(
         self, given: Mapping[str, Any], where: str, problems: list[Problem]
     ) -> None:
-        for field in self._pinned.keys() & given.keys():
-            ours, theirs = self._pinned[field], given[field]
-            if ours != theirs and self._typed(field, ours) != self._typed(field, theirs):
-                text = f"config says {ours!r}, {where} says {theirs!r}; use one or the other"
+        for field in self._fixed.keys() & given.keys():
+            ours, theirs = self._fixed[field], given[field]
+            if not self._same(field, ours.value, theirs):
+                text = f"{ours.by} says {ours.value!r}, {where} says {theirs!r}; {ours.why}"
                 problems.append(Problem(to_camel(field), text))
+
+    def _same(self, field: str, one: object, other: object) -> bool:
+        return one == other or self._typed(field, one) == self._typed(field, other)
 
     def _typed(self, field: str, value: object) -> object:
         """A setting's value as its type has it: 5, 5.0 and "5" may be the same."""
@@ -260,22 +260,6 @@ class Binder:
     def _shown_name(self, field: str) -> str:
         prefix = self._prefixes.get(field)
         return f"{prefix}*" if prefix else to_camel(field) if field else "params"
-
-    def _read_environment(self, settings: type[Settings]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for field in settings.model_fields:
-            prefix = self._prefixes.get(field)
-            variable = self._variable(prefix or field)
-            if prefix:
-                start = len(variable) - len(prefix)
-                named = {v[start:].lower(): v for v in os.environ if v.startswith(variable)}
-                found |= {field: {k: os.environ[v] for k, v in named.items()}} if named else {}
-            elif variable in os.environ:
-                found[field] = os.environ[variable]
-        return found
-
-    def _variable(self, field: str) -> str:
-        return f"VMOPS_{self.name}_{field}".upper().replace("-", "_")
 
     def _echo(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {

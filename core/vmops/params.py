@@ -17,6 +17,7 @@ __all__ = [
     "Act",
     "Call",
     "LocalOnly",
+    "OnlyFor",
     "Params",
     "Prefix",
     "Secret",
@@ -27,6 +28,7 @@ __all__ = [
     "gathered_fields",
     "list_from_text",
     "marked_fields",
+    "owners",
     "pairs_from_text",
     "revealed",
     "secret_fields",
@@ -63,6 +65,18 @@ class Prefix:
     """
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyFor:
+    """`Annotated[SecretStr, LocalOnly, OnlyFor("provider")]`: it goes to that provider, no other.
+
+    Where config or environment give the field, they must also give the named one, and params or a
+    URL that say something else of that are refused: whoever may choose where a call goes cannot
+    send a key there that was meant for another place.
+    """
+
+    field: str
 
 
 class _Model(BaseModel):
@@ -136,6 +150,16 @@ def gathered_fields(model: type[BaseModel]) -> dict[str, str]:
         for name, field in model.model_fields.items()
         for mark in field.metadata
         if isinstance(mark, Prefix)
+    }
+
+
+def owners(model: type[BaseModel]) -> dict[str, str]:
+    """The fields that others are only for, by those."""
+    return {
+        name: mark.field
+        for name, field in model.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, OnlyFor)
     }
 
 

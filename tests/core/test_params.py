@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import pytest
 from pydantic import Field, SecretStr
 
-from vmops import LocalOnly, Params, Prefix, Secret, Settings
+from vmops import LocalOnly, OnlyFor, Params, Prefix, Secret, Settings
 from vmops.binding import Binder
 from vmops.errors import InvalidParams
 from vmops.schema import fields, json_schema
@@ -220,3 +221,122 @@ def test_gathered_keys_in_the_schema() -> None:
     shown = {field.name: field for field in fields(backend)}
     assert (shown["ex_*"].type, shown["ex_*"].default) == ("any", "")
     assert shown["way_*"].local_only
+
+
+class Shop(Settings):
+    """Where, by a name that others may choose; a key, and more, that are for one of them."""
+
+    provider: str = "none"
+    key: Annotated[SecretStr | None, LocalOnly, OnlyFor("provider")] = None
+    door: Annotated[dict[str, Any], Prefix("door_"), LocalOnly, OnlyFor("provider")] = Field(
+        default_factory=dict
+    )
+
+
+ELSEWHERE: list[dict[str, Any]] = [
+    {"params": {"provider": "evil"}},
+    {"params": {}, "scope": {"provider": "evil"}},
+]
+
+
+def shop(**config: Any) -> Binder:
+    """A binder of settings that are only for a provider."""
+    return Binder("shop", Shop, Params, config=config)
+
+
+def said_of(binder: Binder, **given: Any) -> dict[str, str]:
+    """The problems of one call, by name."""
+    with pytest.raises(InvalidParams) as caught:
+        binder.bind(**given)
+    assert "s3cret" not in str(caught.value)
+    return {problem.param: problem.message for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize("given", ELSEWHERE, ids=["params", "url"])
+@pytest.mark.parametrize("where", ["config", "environment", "both"])
+@pytest.mark.parametrize(
+    ("name", "variable", "value"),
+    [("key", "VMOPS_SHOP_KEY", "s3cret"), ("door_in", "VMOPS_SHOP_DOOR_IN", "s3cret")],
+)
+def test_a_key_goes_only_where_it_was_meant_for(  # noqa: PLR0917  (each is a case)
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    variable: str,
+    value: str,
+    where: str,
+    given: dict[str, Any],
+) -> None:
+    """Neither params nor a URL send it elsewhere; what they may say is what is said here."""
+    if where == "config":
+        monkeypatch.setenv("VMOPS_SHOP_PROVIDER", "mine")
+        one, ours = shop(**{name: value}), f"VMOPS_SHOP_PROVIDER says 'mine'.*{name} is for"
+    else:
+        monkeypatch.setenv(variable, value)
+        if where == "both":
+            one, ours = shop(provider="mine"), "config says 'mine'"
+        else:
+            monkeypatch.setenv("VMOPS_SHOP_PROVIDER", "mine")
+            one, ours = shop(), f"VMOPS_SHOP_PROVIDER says 'mine'.*{variable} is for the former"
+    found = said_of(one, **given)
+    assert set(found) == {"provider"}
+    assert re.search(ours, found["provider"])
+    same = {key: {"provider": "mine"} if value else value for key, value in given.items()}
+    assert one.bind(**same).settings.provider == "mine"  # type: ignore[attr-defined]
+    assert one.bind({}).settings.provider == "mine"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["key", "door_in"])
+@pytest.mark.parametrize("in_config", [True, False])
+def test_a_key_of_which_nobody_says_what_it_is_for(
+    monkeypatch: pytest.MonkeyPatch, name: str, *, in_config: bool
+) -> None:
+    """It is refused with the next step, whatever params say, and so is the config alone."""
+    variable = f"VMOPS_SHOP_{name.upper()}"
+    if not in_config:
+        monkeypatch.setenv(variable, "s3cret")
+    one = shop(**{name: "s3cret"} if in_config else {})
+    for params in ({}, {"provider": "mine"}):
+        (text,) = said_of(one, params=params).values()
+        assert text.startswith(f"{name if in_config else variable} does not say for which provider")
+        assert text.endswith("set VMOPS_SHOP_PROVIDER, or give provider in config")
+    with pytest.raises(InvalidParams, match="does not say"):
+        one.check_config()
+
+
+def test_without_a_key_params_may_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment says of the place is a default, as long as nothing is only for it."""
+    monkeypatch.setenv("VMOPS_SHOP_PROVIDER", "mine")
+    bound = shop().bind({"provider": "other"})
+    assert bound.settings == Shop(provider="other")
+
+
+@pytest.mark.parametrize(
+    ("environment", "config", "goes_to"),
+    [
+        ({"PROVIDER": "a", "KEY": "for-a"}, {"provider": "b"}, ""),
+        ({"PROVIDER": "a", "DOOR_IN": "for-a"}, {"provider": "b", "door_out": "for-b"}, ""),
+        ({"PROVIDER": "a", "KEY": "for-a"}, {"provider": "b", "key": "for-b"}, "b for-b"),
+        ({"PROVIDER": "a"}, {"provider": "b", "key": "for-b"}, "b for-b"),
+        ({"PROVIDER": "a"}, {"key": "for-a"}, "a for-a"),
+        ({"PROVIDER": "a", "KEY": "for-a"}, {"provider": "a"}, "a for-a"),
+        ({"KEY": "for-b"}, {"provider": "b"}, "b for-b"),
+    ],
+)
+def test_keys_of_the_environment_and_other_places_of_the_config(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    config: dict[str, Any],
+    goes_to: str,
+) -> None:
+    """What the environment has for its own place goes to no other that config names."""
+    for name, value in environment.items():
+        monkeypatch.setenv(f"VMOPS_SHOP_{name}", value)
+    one = shop(**config)
+    if not goes_to:
+        (text,) = said_of(one, params={}).values()
+        assert "is for 'a', which VMOPS_SHOP_PROVIDER says, and config says 'b'" in text
+        return
+    settings = one.bind({}).settings
+    assert isinstance(settings, Shop)
+    assert settings.key is not None
+    assert f"{settings.provider} {settings.key.get_secret_value()}" == goes_to

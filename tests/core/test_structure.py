@@ -21,7 +21,7 @@ LAYERS = [
     {"protocol", "errors", "clock", "http_errors", "http_times", "parallel", "user_data"},
     {"operation", "outcomes", "params", "urls", "vm", "result"},
     {"backend"},
-    {"binding", "checks", "semantics", "pace", "batching", "plugins", "schema"},
+    {"binding", "checks", "given", "semantics", "pace", "batching", "plugins", "schema"},
     {"tracker"},
     {"records", "waits", "ssh", "sending"},
     {"journal", "sql_tables", "sqlite_file"},

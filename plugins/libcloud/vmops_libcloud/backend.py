@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from functools import partial
 from typing import Any, Final
 
 from vmops import (
     VM,
     Backend,
+    Bucket,
     Check,
     Failed,
     Fault,
     Handle,
+    Limit,
     Operation,
     Pending,
     Progress,
@@ -22,7 +25,7 @@ from vmops import (
     Tags,
     Target,
 )
-from vmops.errors import NotSupported, TransientError
+from vmops.errors import CloudError, NotFound, NotSupported, TransientError
 from vmops_libcloud import launch
 from vmops_libcloud.background import Background
 from vmops_libcloud.capabilities import capabilities
@@ -30,15 +33,19 @@ from vmops_libcloud.checkup import checks
 from vmops_libcloud.choices import Choices
 from vmops_libcloud.dialects import dialect
 from vmops_libcloud.drivers import Drivers
-from vmops_libcloud.errors import CODES, CallError, SpoiltAnswerError, as_error, read
+from vmops_libcloud.errors import CODES, CallError, as_error, may_have_begun, read, untold
 from vmops_libcloud.machines import Machines
 from vmops_libcloud.settings import LibcloudParams, LibcloudSettings
 from vmops_libcloud.turns import turn
 
 __all__ = ["LibcloudBackend"]
 
+_log = logging.getLogger("vmops")
+
 _MAKING: Final = 900.0
 """Seconds for which a VM may be in no list where the driver waits until it is made."""
+_SENDING: Final = 60.0
+"""Seconds that a create takes at most where it does not wait."""
 
 
 class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
@@ -55,13 +62,18 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
         self._can = capabilities(settings.provider)
         self._dialect = dialect(self._can)
         self.poll_interval = settings.tick
-        usual = max(self._dialect.horizon, _MAKING if "provision" in self._can.blocking else 0.0)
+        blocks = "provision" in self._can.blocking
+        usual = max(self._dialect.horizon, _MAKING if blocks else 0.0)
         self.horizon = usual if settings.horizon is None else settings.horizon
         self.stop_modes = self._dialect.stop_modes
-        self._drivers = Drivers(settings, self._dialect)
+        self._drivers = Drivers(settings, self._dialect, self._paid)
         self._choices = Choices(self._drivers, self._dialect, self._now)
         self._machines = Machines(self._drivers, self._dialect, self._now, self.horizon)
-        self._background = Background()
+        self._background = Background(self._told)
+        self._patience = _MAKING if blocks else _SENDING
+        limits = {kind: Limit(requests=Bucket(*of)) for kind, of in self._can.budgets.items()}
+        self.limits = {"provision": limits.pop("creates")} if "creates" in limits else {}
+        self.own_limits = limits
 
     @classmethod
     def doctor(cls, settings: LibcloudSettings) -> Iterable[Check]:
@@ -115,14 +127,16 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
         return self._asked("restart", vm, lambda d, node: self._dialect.restart(d, node, mode))
 
     def deprovision(self, vm: Target[LibcloudParams], token: str) -> Handle:  # noqa: ARG002
-        """Delete it."""
-
-        def delete(driver: Any, node: Any) -> Any:  # noqa: ANN401
-            answer = self._dialect.plain("deprovision", driver, node)
-            self._machines.doom(vm.id)
-            return answer
-
-        return self._asked("deprovision", vm, delete)
+        """Delete it, and whatever else its create has made by being repeated."""
+        self._check("deprovision")
+        node = self._machines.node(vm.vm)
+        for other in self._machines.surplus(vm.vm):
+            try:
+                self._done("deprovision", partial(self._ask, "deprovision", self._delete, other))
+            except CallError as exc:
+                if not isinstance(as_error(exc, self._can.provider), NotFound):
+                    raise
+        return self._done("deprovision", partial(self._ask, "deprovision", self._delete, node))
 
     def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:  # noqa: ARG002
         """Which calls go on or have failed meanwhile, of those that take long."""
@@ -130,19 +144,17 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
         for operation in operations:
             if self._background.is_running(operation.handle):
                 found[operation.id] = Pending()  # what it makes may be in no list before it ends
-            elif (failure := self._background.failure(operation.handle)) is not None:
-                error = as_error(failure, self._can.provider)
-                if error is not None and not isinstance(error, TransientError):
-                    found[operation.id] = Failed(error)
+                continue
+            failure = self._background.failure(operation.handle)
+            if failure is not None and not may_have_begun(failure, operation.action):
+                found[operation.id] = Failed(self._error(failure))
         return found
 
     def retag(self, vm: VM, tags: Tags) -> None:
         """Write the marks, where they are metadata that can be changed."""
         self._check("retag")
         node = self._machines.node(vm)
-        marks = {**node.extra.get(self._can.shown, {}), **tags.to_dict()}
-        method = self._can.methods["retag"]
-        self._drivers.call(lambda driver: getattr(driver, method)(node, marks))
+        self._drivers.call(lambda driver: self._dialect.retag(driver, node, tags.to_dict()))
 
     def explain(self, error: Exception) -> Fault | None:
         """What an exception of libcloud's says."""
@@ -154,18 +166,44 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
 
     def _made(self, token: str, arguments: Mapping[str, Any]) -> Handle:
         """The VM with this token: made now, unless a list that is asked for now has it."""
-        with nullcontext() if self._can.token else turn(token):
-            if not self._can.token:
-                for made in self._machines.made_with(token):
-                    return {"vmId": made.id}
-            node = self._drivers.call(lambda d: self._dialect.created(d, arguments))
+        if self._can.token:
+            return self._create(arguments)
+        with turn(token, self._patience):
+            for made in self._machines.made_with(token):
+                return {"vmId": made.id}
+            try:
+                return self._create(arguments)
+            except CallError as exc:
+                exc.pause = self.horizon  # it may be on its way: a repeat looks for it after that
+                self._machines.doubt(token)
+                raise
+
+    def _create(self, arguments: Mapping[str, Any]) -> Handle:
+        node, seen = self._drivers.observed(lambda d: self._dialect.created(d, arguments))
         if not getattr(node, "id", None):
-            raise SpoiltAnswerError("the answer to a create does not tell the new VM's id")
+            raise untold(node, seen, "does not tell the new VM's id")
         return {"vmId": str(node.id)}
 
     def _check(self, verb: str) -> None:
         if why := self._can.missing.get(verb):
             raise NotSupported(f"{self._can.provider}: {why}")
+
+    def _paid(self, kind: str) -> None:
+        """One request, by what the provider grants of its kind and of all."""
+        for one in (kind, "requests"):
+            if one in self.own_limits:
+                self.pay(one)
+
+    def _told(self, failure: Exception) -> None:
+        """What a call has raised whose verb had returned by then."""
+        bug = failure if as_error(failure, self._can.provider) is None else None
+        _log.warning("libcloud: a call that went on failed: %s", self._error(failure), exc_info=bug)
+
+    def _error(self, failure: Exception) -> CloudError:
+        """Why a call failed, were it by a bug."""
+        cause = getattr(failure, "cause", failure)
+        told = CloudError(f"{self._can.provider}: {cause!r}", hint="this is a bug: please tell it")
+        return as_error(failure, self._can.provider) or told
 
     def _now(self) -> float:
         return self.clock.now()
@@ -176,13 +214,18 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
         """The handle of something that was asked of a VM."""
         self._check(verb)
         node = self._machines.node(vm.vm)
+        return self._done(verb, partial(self._ask, verb, act, node))
 
-        def ask() -> Handle:
-            if self._drivers.call(lambda driver: act(driver, node)) is False:
-                raise SpoiltAnswerError(f"the answer does not say that the {verb} has begun")
-            return {}
+    def _ask(self, verb: str, act: Callable[[Any, Any], Any], node: Any) -> Handle:  # noqa: ANN401
+        answer, seen = self._drivers.observed(lambda driver: act(driver, node))
+        if answer is False:
+            raise untold(answer, seen, f"does not say that the {verb} has begun")
+        return {}
 
-        return self._done(verb, ask)
+    def _delete(self, driver: Any, node: Any) -> Any:  # noqa: ANN401
+        answer = self._dialect.plain("deprovision", driver, node)
+        self._machines.doom(str(node.id))
+        return answer
 
     def _done(self, verb: str, call: Callable[[], Handle]) -> Handle:
         return self._background.begin(call) if verb in self._can.blocking else call()

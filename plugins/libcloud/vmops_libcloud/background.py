@@ -20,12 +20,15 @@ class Background:
     """The calls of one connection that take long.
 
     Args:
+        told: Called with what a call has raised after it was waited for.
         patience: Seconds for which each is waited for.
     """
 
-    def __init__(self, patience: float = _PATIENCE) -> None:
+    def __init__(self, told: Callable[[Exception], None], patience: float = _PATIENCE) -> None:
         """Nothing is under way."""
+        self._told = told
         self._patience = patience
+        self._waited_for: set[str] = set()
         self._failed: dict[str, Exception] = {}
         self._running: set[str] = set()
 
@@ -37,9 +40,11 @@ class Background:
         key = secrets.token_hex(8)
         ended: list[Handle | Exception] = []
         self._running.add(key)
+        self._waited_for.add(key)
         thread = threading.Thread(target=self._run, args=(key, call, ended), daemon=True)
         thread.start()
         thread.join(self._patience)
+        self._waited_for.discard(key)
         if not ended:
             return {"call": key}
         self._failed.pop(key, None)
@@ -63,5 +68,7 @@ class Background:
                 self._failed.pop(next(iter(self._failed)), None)
             self._failed[key] = exc
             ended.append(exc)
+            if key not in self._waited_for:
+                self._told(exc)
         finally:
             self._running.discard(key)

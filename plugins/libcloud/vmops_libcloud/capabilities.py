@@ -80,6 +80,8 @@ class Capabilities:
         options: Verb -> what its method is to be called with besides.
         blocking: Verbs whose method waits until the operation is over.
         releases: Whether a stopped VM gives its compute back.
+        budgets: "reads", "writes", "requests" or "creates" -> how many the provider grants at once,
+            and in a second.
         unique: Whether the service refuses a second VM of the same name.
         parts: What remains of a create that was cut off, where it is more than one request.
         crash_safety: What holds if the caller dies in the middle of a create.
@@ -103,6 +105,7 @@ class Capabilities:
     options: Mapping[str, Mapping[str, Any]]
     blocking: frozenset[str]
     releases: bool
+    budgets: Mapping[str, tuple[float, float]]
     unique: bool
     parts: str
     crash_safety: str
@@ -174,6 +177,7 @@ def capabilities(provider: str) -> Capabilities:
         options=profile.options,
         blocking=frozenset(_blocking(cls, methods, profile)),
         releases=profile.releases,
+        budgets=profile.budgets,
         unique=profile.unique,
         parts=profile.parts,
         crash_safety=_crash_safety(cls, methods, profile),
@@ -246,8 +250,8 @@ def _blocking(cls: type[Any], methods: Mapping[str, str], profile: Profile) -> I
 
 
 _LOOK: Final = (
-    "before a create is repeated, that is looked for, so that it can make a second VM only while"
-    " the list lags behind, or the first request is still on its way."
+    "before a create is repeated, that is waited and looked for, so that it can make a second VM"
+    " only where the first request was on its way for longer; both are deleted together then."
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -138,7 +138,7 @@ class Choices:
         """The one in the list with this id, or else with this name."""
         offered = self._list(what)
         found = [one for one in offered if str(one.id) == value]
-        found = found or [one for one in offered if str(one.name) == value]
+        found = found or [one for one in offered if value in (str(one.name), _slug(one))]
         if len(found) == 1:
             return found[0]
         if found:
@@ -159,3 +159,9 @@ class Choices:
     def _some(self, what: str) -> str:
         names = [str(one.name) for one in self._list(what)]
         return f"one of {len(names)}, such as {', '.join(names[:5])}" if names else "its id"
+
+
+def _slug(offered: Any) -> str:  # noqa: ANN401
+    """The short name that providers such as DigitalOcean have for an image; empty for none."""
+    more = getattr(offered, "extra", None)
+    return str(more.get("slug") or "") if isinstance(more, Mapping) else ""

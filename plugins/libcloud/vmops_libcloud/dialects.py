@@ -37,6 +37,11 @@ _STATES: Final[Mapping[str, State]] = {
 }
 """libcloud's states of a node -> ours. What is paused or suspended can neither be started nor
 stopped, only resumed or deleted: for all verbs but one it is as good as failed."""
+_OWN_STATES: Final[Mapping[str, State]] = {
+    "deleting": State.DELETING,
+    "shutting-down": State.DELETING,
+}
+"""Providers' own words for what libcloud has no state for: EC2's is unknown to it."""
 _ASLEEP: Final = ("paused", "suspended")
 
 
@@ -97,7 +102,9 @@ class Dialect:
     def look(self, node: Any) -> Look:  # noqa: ANN401  (a Node)
         """What a node's state means."""
         shown = str(node.state)
-        state = _STATES.get(shown, State.STARTING)
+        own = node.extra.get("status")
+        state = _OWN_STATES.get(own) if isinstance(own, str) else None
+        state = state or _STATES.get(shown, State.STARTING)
         if state is State.FAILED:
             return Look(state, error=self.failed(node, shown))
         return Look(state, holds_compute=state is State.STOPPED and not self.can.releases)
@@ -139,6 +146,11 @@ class Dialect:
     def plain(self, verb: str, driver: Any, node: Any) -> Any:  # noqa: ANN401
         """Do with a node what the driver has for a verb."""
         return getattr(driver, self.can.methods[verb])(node, **self.can.options.get(verb, {}))
+
+    def retag(self, driver: Any, node: Any, marks: Mapping[str, str]) -> None:  # noqa: ANN401
+        """Change a node's marks, and nothing else that is written there."""
+        together = {**node.extra.get(self.can.shown, {}), **marks}
+        getattr(driver, self.can.methods["retag"])(node, together)
 
     def created(self, driver: Any, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401
         """The node that the driver makes with these arguments."""

@@ -6,26 +6,23 @@ at once. Threads come and go; drivers wait in a pool for the next one, with thei
 
 from __future__ import annotations
 
-import inspect
-import re
+import importlib.util
 import threading
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+from vmops.errors import MissingDependency
 from vmops_libcloud import capabilities
+from vmops_libcloud.constructors import Constructor, constructor
 from vmops_libcloud.dialects import Dialect
 from vmops_libcloud.errors import CallError, is_expired
 from vmops_libcloud.settings import LibcloudSettings
-from vmops_libcloud.wire import Exchange, Wire, guard
+from vmops_libcloud.wire import Exchange, Wire, guard, guard_first
 
-__all__ = ["Drivers", "constructor_arguments"]
+__all__ = ["Drivers"]
 
 T = TypeVar("T")
-
-_NUMBERS: Final = ("port", "timeout")
-"""Numbers, though their default is None."""
-_TAKEN: Final = re.compile(r"kwargs(?:\.pop|\.get)?[(\[]\s*[\"'](\w+)[\"']")
 
 
 class Drivers:
@@ -34,10 +31,17 @@ class Drivers:
     Args:
         settings: Which provider, and its credentials.
         dialect: What is special there.
+        pay: Returns when one more request may leave; "reads" or "writes".
     """
 
-    def __init__(self, settings: LibcloudSettings, dialect: Dialect) -> None:
+    def __init__(
+        self,
+        settings: LibcloudSettings,
+        dialect: Dialect,
+        pay: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Make none yet."""
+        self._pay = pay
         self._settings = settings
         self._dialect = dialect
         self._lock = threading.Lock()
@@ -88,11 +92,19 @@ class Drivers:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        wire = Wire()
+        self._check()
+        wire = Wire(self._pay, str(self._settings.ca_file or ""))
         try:
             return self._made(wire), wire
         except Exception as exc:
             raise CallError(exc, wire.exchanges) from exc
+
+    def _check(self) -> None:
+        provider = self._settings.provider
+        module, distribution = constructor(provider).special.package
+        if module and importlib.util.find_spec(module) is None:
+            message = f"{provider}: libcloud's driver needs {distribution}, which is not installed"
+            raise MissingDependency(message, install=f"pip install {distribution}")
 
     def _back(self, driver: Any, wire: Wire) -> None:  # noqa: ANN401
         with self._lock:
@@ -102,48 +114,32 @@ class Drivers:
         wire.close()
 
     def _made(self, wire: Wire) -> Any:  # noqa: ANN401
-        cls, version = capabilities.driver(self._settings.provider)
-        arguments = {**self._dialect.arguments(self._settings), **self._given(cls)}
+        settings, how = self._settings, constructor(self._settings.provider)
+        cls, version = capabilities.driver(settings.provider)
+        pair = (settings.key.get_secret_value(), settings.secret.get_secret_value())
+        arguments = {
+            **(how.located(settings.endpoint_url) if settings.endpoint_url else {}),
+            **self._dialect.arguments(settings),
+            **how.credentials(*pair),
+            **how.typed(settings.arguments),
+        }
         if version:
             arguments["api_version"] = version
-        key, secret = (
-            self._settings.key.get_secret_value(),
-            self._settings.secret.get_secret_value(),
-        )
         driver: Any = object.__new__(cls)  # DigitalOcean's own __new__ loses the key on its way
-        driver.__init__(key, *([secret] if secret else []), **arguments)
-        self._dialect.prepare(driver, self._settings)
+        guard_first(driver, wire)
+        driver.__init__(**arguments)
+        self._dialect.prepare(driver, _left(settings, how, driver))
         guard(driver, wire)
         return driver
 
-    def _given(self, cls: type[Any]) -> dict[str, Any]:
-        """What was given by prefix, as what the constructor's defaults are."""
-        defaults = {one.name: one.default for one in _parameters(cls)}
-        return {n: _like(v, n, defaults.get(n)) for n, v in self._settings.arguments.items()}
 
+def _left(settings: LibcloudSettings, how: Constructor, driver: Any) -> LibcloudSettings:  # noqa: ANN401
+    """The settings of which a driver that was made has yet to be told: not what it has by now."""
+    from libcloud.common.base import Connection
 
-@cache
-def constructor_arguments(provider: str) -> frozenset[str]:
-    """The names of all that a provider's driver, or one that it is made of, can be made with."""
-    cls, _ = capabilities.driver(provider)
-    named = {p.name for p in _parameters(cls) if p.kind not in {p.VAR_KEYWORD, p.VAR_POSITIONAL}}
-    taken = (_TAKEN.findall(inspect.getsource(function)) for function in _constructors(cls))
-    return frozenset(named.union(*taken) - {"self"})
-
-
-def _parameters(cls: type[Any]) -> Iterator[inspect.Parameter]:
-    """Those of a class's constructors, its own last."""
-    for function in _constructors(cls):
-        yield from inspect.signature(function).parameters.values()
-
-
-def _constructors(cls: type[Any]) -> list[Any]:
-    functions = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base)]
-    return functions[-2::-1]  # not object's
-
-
-def _like(text: str, name: str, default: object) -> object:
-    """Text as the type of what it stands in for."""
-    if isinstance(default, bool):
-        return text.lower() in {"true", "1"}
-    return int(text) if isinstance(default, int) or name in _NUMBERS else text
+    url = settings.endpoint_url
+    if not isinstance(getattr(driver, "connection", None), Connection):
+        url = None
+    elif url and "path" in how.address:  # the driver itself puts it in front of all that it asks
+        url = url.removesuffix(urlsplit(url).path)
+    return settings.model_copy(update={"endpoint_url": url})

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPException
 from typing import Final
 
-from vmops import Fault, http_date, never_connected, retry_after
+from vmops import Action, Fault, http_date, never_connected, retry_after
 from vmops.errors import (
     AuthError,
     CloudError,
@@ -23,11 +23,22 @@ from vmops.errors import (
     NotSupported,
     QuotaExceeded,
     Throttled,
+    TransientError,
     Unavailable,
 )
 from vmops_libcloud.wire import Exchange
 
-__all__ = ["CODES", "CallError", "SpoiltAnswerError", "as_error", "by_words", "is_expired", "read"]
+__all__ = [
+    "CODES",
+    "CallError",
+    "SpoiltAnswerError",
+    "as_error",
+    "by_words",
+    "is_expired",
+    "may_have_begun",
+    "read",
+    "untold",
+]
 
 
 class SpoiltAnswerError(Exception):
@@ -40,12 +51,16 @@ class CallError(Exception):
     Args:
         cause: What it raised.
         exchanges: The requests of this call; None where nobody saw them.
+
+    `pause` is how many seconds are to pass before it is repeated, unless nothing can have come of
+    it.
     """
 
     def __init__(self, cause: Exception, exchanges: Sequence[Exchange] | None) -> None:
         """Keep both."""
         self.cause = cause
         self.exchanges = exchanges
+        self.pause = 0.0
         super().__init__(type(cause).__name__)
 
 
@@ -99,6 +114,10 @@ _REQUEST_IDS: Final = ("x-openstack-request-id", "x-compute-request-id", "x-requ
 _PLAIN: Final = re.compile(r"(?:HTTP )?([45]\d\d)\b")
 _QUOTED: Final = re.compile(r"(\bValue:).*", re.DOTALL)
 _LONGEST: Final = 500
+_UNTOLD: Final = frozenset(
+    {"408", "500", "502", "504", "connectionLost", "outcomeUnknown", "spoiltAnswer"}
+)
+"""Codes after which a request may have been carried out, or be on its way still."""
 _BAD: Final = 400
 _UNAUTHORIZED: Final = 401
 _TOO_LARGE: Final = 413
@@ -125,13 +144,17 @@ def read(error: Exception, name: str = "libcloud") -> Fault | None:
     if code != "outcomeUnknown" and any(one.changed for one in seen):
         code = "outcomeUnknown"
     headers = seen[-1].headers if seen else getattr(cause, "headers", None) or {}
+    unsent = exchanges is not None and not _left(cause, seen)
+    again = retry_after(headers.get("retry-after"), http_date(headers.get("date")))
+    if code in _UNTOLD and not unsent and isinstance(error, CallError):
+        again = max(again or 0.0, error.pause) or again
     return Fault(
         code,
         f"{name}: {_short(cause)}",
         request_id=next((headers[one] for one in _REQUEST_IDS if one in headers), ""),
-        retry_after=retry_after(headers.get("retry-after"), http_date(headers.get("date"))),
+        retry_after=again,
         hint=_HINTS.get(code, ""),
-        unsent=exchanges is not None and not _left(cause, seen),
+        unsent=unsent,
     )
 
 
@@ -144,6 +167,34 @@ def as_error(error: Exception, name: str) -> CloudError | None:
     return kind(
         fault.message, provider_code=fault.code, request_id=fault.request_id, hint=fault.hint
     )
+
+
+def may_have_begun(error: Exception, action: Action) -> bool:
+    """Whether something may come of a call all the same, so that only its VM can tell.
+
+    A create whose request has left is looked for in any case: nothing may be made twice.
+    """
+    fault = read(error)
+    creates = action is Action.PROVISION
+    if fault is None:  # a bug
+        return creates
+    if fault.unsent or not issubclass(CODES.get(fault.code, CloudError), TransientError):
+        return False
+    return creates or fault.code in _UNTOLD
+
+
+def untold(answer: object, exchanges: Sequence[Exchange], lack: str) -> CallError:
+    """What to raise where a driver returns as if nothing were wrong, but not what it should.
+
+    Some return what the service has refused.
+    """
+    from libcloud.common.types import LibcloudError
+
+    if isinstance(answer, Mapping) and answer.get("Errors"):  # Outscale's, whose requests go unseen
+        return CallError(LibcloudError(str(answer["Errors"])), exchanges or None)
+    refused = bool(exchanges) and exchanges[-1].status >= _BAD
+    said = f"{answer}" if refused else f"the answer {lack}"
+    return CallError(SpoiltAnswerError(said), exchanges)
 
 
 def by_words(said: str) -> str:
@@ -187,7 +238,7 @@ def _of_kind(cause: Exception, exchanges: Sequence[Exchange] | None) -> str:
     from libcloud.common.types import LibcloudError
 
     if isinstance(cause, LibcloudError) or type(cause) is Exception:
-        return "refused"
+        return by_words(_said(cause)) or "refused"
     if exchanges == [] and isinstance(cause, ValueError):
         return "refused"
     looked_up = LookupError | TypeError | ValueError | AttributeError

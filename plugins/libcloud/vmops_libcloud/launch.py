@@ -28,6 +28,7 @@ def request(
     tags = vm.tags or Tags("none", vm.name, token)
     made: dict[str, Any] = {"name": marks.named(can, vm.name, tags), **choices.arguments(params)}
     made |= can.options.get("provision", {})
+    _check_twice(made, params.ex, can.provider)
     made |= dialect.adapted(params.ex)
     _put(made, can.mark, marks.written(can, tags, params.tags))
     if can.token:
@@ -36,6 +37,15 @@ def request(
         made[can.password] = secrets.token_urlsafe(32)  # nobody is told: a key lets in, or nothing
     _add_guest(made, dialect, params)
     return made
+
+
+def _check_twice(made: Mapping[str, Any], more: Mapping[str, Any], provider: str) -> None:
+    """What is given by a name of ours is not given by the driver's besides."""
+    if twice := sorted(made.keys() & more.keys()):
+        raise InvalidRequest(
+            f"{provider}: {', '.join(twice)} is what another parameter sets",
+            hint="give one of the two",
+        )
 
 
 def _add_guest(made: dict[str, Any], dialect: Dialect, params: LibcloudParams) -> None:
@@ -76,4 +86,9 @@ def _put(made: dict[str, Any], argument: str, value: Any) -> None:  # noqa: ANN4
         value = {**before, **value}
     elif isinstance(value, list) and isinstance(before, list | tuple):
         value = [*before, *value]
+    elif before is not None:
+        raise InvalidRequest(
+            f"{argument} is given, and vmops has something to write there itself",
+            hint="leave it out; userData, sshPublicKey and tags go there",
+        )
     made[name] = value

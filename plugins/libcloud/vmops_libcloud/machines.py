@@ -37,9 +37,10 @@ class Machines:
         self._dialect = dialect
         self._now = now
         self._horizon = horizon
-        self._nodes: dict[str, Any] = {}
+        self._listed: dict[str, tuple[VM, Any]] = {}
         self._first: dict[str, tuple[float, VM]] = {}
         self._doomed: set[str] = set()
+        self._doubted: set[str] = set()
         self._missed: Counter[str] = Counter()
         self._lists: Shared[list[VM]] = Shared(self._list)
         self._date = ""
@@ -61,22 +62,44 @@ class Machines:
         """The VMs that were made with a token, by a list that is asked for now."""
         return [vm for vm in self._lists.fresh() if vm.tags and vm.tags.token == token]
 
+    def surplus(self, vm: VM) -> list[Any]:
+        """The nodes besides a VM that were made with its token, by the last list.
+
+        A create that was slow on its way arrives after it was repeated, and makes a second one.
+        """
+        if vm.tags is None:
+            return []
+        if vm.tags.token in self._doubted:
+            self._doubted.discard(vm.tags.token)
+            self._lists.fresh()
+        made_by = vm.tags.owner, vm.tags.token
+        return [
+            node
+            for other, node in self._listed.values()
+            if other.id != vm.id and other.tags is not None
+            if (other.tags.owner, other.tags.token) == made_by
+        ]
+
     def node(self, vm: VM) -> Any:  # noqa: ANN401  (a Node)
         """What libcloud has for a VM.
 
         Raises:
             NotFound: There is none.
         """
-        if vm.id not in self._nodes:
+        if vm.id not in self._listed:
             self._lists.fresh()
         try:
-            return self._nodes[vm.id]
+            return self._listed[vm.id][1]
         except KeyError:
             raise NotFound(f"{self._dialect.can.provider}: VM {vm.name!r} is gone") from None
 
     def doom(self, id_: str) -> None:
         """Its deletion was asked for: when it is missing, it is gone."""
         self._doomed.add(id_)
+
+    def doubt(self, token: str) -> None:
+        """A create with this token has failed, and may be on its way all the same."""
+        self._doubted.add(token)
 
     def date(self) -> float | None:
         """The provider's clock in epoch seconds, by a list that is asked for now."""
@@ -94,7 +117,7 @@ class Machines:
             found.append(self._read(node))
         if exchanges:
             self._date = exchanges[-1].headers.get("date", "")
-        self._nodes = {vm.id: node for vm, node in zip(found, nodes, strict=True)}
+        self._listed = {vm.id: (vm, node) for vm, node in zip(found, nodes, strict=True)}
         self._remember(found)
         return found
 

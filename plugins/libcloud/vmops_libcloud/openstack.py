@@ -64,7 +64,7 @@ class OpenStack(Dialect):
     """Nova, through libcloud's driver for its API 2.1."""
 
     must_prove = True
-    horizon = 5.0  # Nova lists a server from its database as soon as it has accepted it
+    horizon = 15.0  # Nova lists what it has accepted; a proxy may have let the request lie about
 
     def __init__(self, can: Capabilities) -> None:
         """No token yet."""
@@ -150,6 +150,14 @@ class OpenStack(Dialect):
         if mode == "reboot":
             return driver.ex_soft_reboot_node(node)
         return super().restart(driver, node, mode)
+
+    def retag(self, driver: Any, node: Any, marks: Mapping[str, str]) -> None:  # noqa: ANN401
+        """By the request that adds to the metadata; libcloud has the one that replaces all of it.
+
+        Source: "Create or Update Metadata Items", Compute API.
+        """
+        data = {"metadata": dict(marks)}
+        driver.connection.request(f"/servers/{node.id}/metadata", method="POST", data=data)
 
     def placed(self, location: str) -> dict[str, Any] | None:
         """A location is an availability zone: libcloud's list has none of them."""

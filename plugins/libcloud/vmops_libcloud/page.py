@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from pydantic.alias_generators import to_camel
+
 from vmops_libcloud.capabilities import Capabilities, capabilities, providers
+from vmops_libcloud.constructors import Constructor, constructor
 
 __all__ = ["providers_page"]
 
@@ -40,6 +43,14 @@ no other: that a driver has a method is no proof that the service behind it stil
 - A stopped VM is taken to hold its compute, so that only `stopMode=keep` is taken, but on
   {releasing}.
 """
+_MADE_WITH: Final = """
+## Credentials
+
+*key*, *secret*: what these settings are to the driver, where it calls them something else; *no*
+where it has none, and refuses one. *Must be given*: settings without which nothing is called; all
+that are missing are told at once. All of them are [local only](../reference/environment.md), and go
+to the provider that config or environment name, to no other. `driver_x` is the constructor's `x`.
+"""
 _MAKING: Final = """
 ## Making VMs, and finding them again
 
@@ -49,7 +60,9 @@ create does that is repeated, after its caller died or its answer was lost.
 
 - *once*: it carries the same token, and the service makes no second VM for that.
 - *refused*: the service refuses a second VM of the same name.
-- *looks*: the token is looked for first. It can make a second VM while the list lags behind.
+- *looks*: the token is looked for first, and a repeat waits until what was sent had time to show.
+  A request that was under way for longer makes a second VM: `vm_deprovision` deletes both, and
+  `vmops reap` finds one that arrives later still.
 
 *Key*: how a public key reaches the VM: as one, by cloud-init where only user data can be given and
 the image has cloud-init, or not at all.
@@ -74,6 +87,9 @@ def providers_page() -> str:
     for one in rows:
         cells = [_cell(one, verb) for verb in _COLUMNS]
         lines.append(_row(f"`{one.provider}`", f"`{one.driver}`", *cells))
+    lines += [*_MADE_WITH.splitlines(), ""]
+    lines += _head("provider", "key", "secret", "must be given", "besides")
+    lines += [_row(*_made_with(constructor(one.provider))) for one in rows if one.methods]
     lines += [*_MAKING.splitlines(), ""]
     lines += _head("provider", "marked by", "repeated", "key", "must be given", "besides")
     lines += [_row(*_making(one)) for one in rows if "provision" in one.methods]
@@ -102,6 +118,32 @@ def _cell(one: Capabilities, verb: str) -> str:
     name = one.methods[verb]
     said = f"`{name}`" if name.startswith("ex_") else "yes"
     return f"{said}, waits" if verb in one.blocking else said
+
+
+def _made_with(how: Constructor) -> tuple[str, ...]:
+    """What there is to know before a driver is made."""
+    names = (how.key, how.secret)
+    cells = [_ours(n, s) if n else "no" for n, s in zip(names, ("key", "secret"), strict=True)]
+    needs = [f"`{to_camel(n) if n == 'endpoint_url' else n}`" for n in how.needs]
+    special, besides = how.special, []
+    if special.package[0]:
+        besides.append(f"Needs `pip install {special.package[1]}`.")
+    if special.asks:
+        besides.append(f"When it is made it asks for {special.asks}.")
+    if special.endpoint:
+        besides.append(
+            f"`endpointUrl` would have no effect, and is refused: {special.endpoint} has."
+        )
+    for argument, settings in special.instead.items():
+        made_up = " and ".join(f"`{name}`" for name in settings)
+        besides.append(f"With `driver_{argument}` {made_up} may be missing.")
+    if not how.region:
+        besides.append("It takes no `region`.")
+    return f"`{how.provider}`", *cells, ", ".join(needs), " ".join(besides)
+
+
+def _ours(name: str, setting: str) -> str:
+    return "" if name == setting else f"`{name}`"
 
 
 def _making(one: Capabilities) -> tuple[str, ...]:

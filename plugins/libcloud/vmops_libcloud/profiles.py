@@ -32,6 +32,8 @@ class Profile:
             than it must, leaves the VM running, or deletes all that is the VM's own.
         missing: Verb -> why the method that the driver has for it is of no use.
         releases: Whether a stopped VM gives its compute back.
+        budgets: "reads", "writes", "requests" (both) or "creates" -> how many the provider grants
+            at once, and then in a second.
         unique: Whether the service refuses a second VM of the same name.
         parts: What remains of a create that was cut off, where it is more than one request.
         notes: What else whoever uses it should know, as sentences.
@@ -48,6 +50,7 @@ class Profile:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     releases: bool = False
+    budgets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unique: bool = False
     parts: str = ""
     notes: tuple[str, ...] = ()
@@ -130,7 +133,13 @@ PROFILES: Final[Mapping[str, Profile]] = {
     ),
     "cloudstack": _CLOUDSTACK,
     "digitalocean": Profile(
-        ownership="tags", mark="ex_create_attr.tags", shown="tags", user_data="ex_user_data"
+        ownership="tags",
+        mark="ex_create_attr.tags",
+        shown="tags",
+        user_data="ex_user_data",
+        # 5,000 an hour, 250 in a minute:
+        # docs.digitalocean.com/notes/changelog/add-burst-rate-limits
+        budgets={"requests": (250, 5000 / 3600)},
     ),
     "ec2": replace(_EC2, notes=(*_EC2.notes, "The backend `aws` does more for it.")),
     "equinixmetal": Profile(
@@ -179,6 +188,12 @@ PROFILES: Final[Mapping[str, Profile]] = {
         ssh_key="ex_authorized_keys",
         user_data="ex_userdata",
         password="root_pass",  # noqa: S106  (an argument's name)
+        # techdocs.akamai.com/linode-api/reference/rate-limits, 15 September 2026
+        budgets={
+            "reads": (200, 200 / 60),
+            "writes": (1600, 1600 / 60),
+            "creates": (20, 20 / 15),
+        },
     ),
     "maxihost": Profile(
         notes=("It shows a server's description as its name, and creates it with a hostname.",)
@@ -245,6 +260,8 @@ PROFILES: Final[Mapping[str, Profile]] = {
         shown="tag",
         user_data="ex_userdata",
         options={"list": {"ex_list_bare_metals": False}},
+        # 30 a second: pulumi.com/registry/packages/vultr/installation-configuration, 2025
+        budgets={"requests": (30, 30.0)},
         notes=("A VM has one tag: all marks are written into it.",),
     ),
 }

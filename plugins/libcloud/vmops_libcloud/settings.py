@@ -6,20 +6,24 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    FilePath,
     SecretStr,
     field_validator,
     model_validator,
 )
+from pydantic.alias_generators import to_snake
 
 from vmops import (
     Act,
     LocalOnly,
+    OnlyFor,
     Params,
     Prefix,
     Secret,
@@ -45,8 +49,6 @@ _OWN: Final = {
     "networks": "network",
 }
 """create_node's arguments that have names of ours."""
-_SET_BY_US: Final = frozenset({"key", "secret", "region", "api_version", "ex_auth_cache", "creds"})
-"""The constructor's arguments that are settings of their own, or none that text can be."""
 _TAG: Final = re.compile(r"[^\x00-\x1f,]{1,200}")
 
 
@@ -90,7 +92,12 @@ def _known(provider: str) -> str:
         raise ValueError(str(exc)) from exc
 
 
+def _at_home(path: object) -> object:
+    return Path(path).expanduser() if isinstance(path, str) else path
+
+
 Provider = Annotated[str, AfterValidator(_known)]
+_ITS_OWN: Final = OnlyFor("provider")
 
 
 class LibcloudSettings(Settings):
@@ -105,15 +112,24 @@ class LibcloudSettings(Settings):
         max_length=100,
         description="Region, where the provider's API has one for each of them.",
     )
-    key: Annotated[SecretStr, LocalOnly] = Field(
+    key: Annotated[SecretStr, LocalOnly, _ITS_OWN] = Field(
         SecretStr(""),
-        description="User name, access key or token: what libcloud's driver calls key.",
+        description="User name, access key or token, for this provider only; the table of providers"
+        " says what its driver calls it.",
     )
-    secret: Annotated[SecretStr, LocalOnly] = Field(
+    secret: Annotated[SecretStr, LocalOnly, _ITS_OWN] = Field(
         SecretStr(""), description="What belongs to the key: a password or secret."
     )
-    endpoint_url: Annotated[str | None, LocalOnly] = Field(
+    cloud: Annotated[str | None, LocalOnly, _ITS_OWN] = Field(
+        None,
+        description="For OpenStack: the cloud of clouds.yaml that is meant, whatever the OS_*"
+        " variables say; by default OS_CLOUD's, with them over it.",
+    )
+    endpoint_url: Annotated[str | None, LocalOnly, _ITS_OWN] = Field(
         None, description="Where the API is instead; of OpenStack, its identity service (Keystone)."
+    )
+    ca_file: Annotated[FilePath | None, LocalOnly, BeforeValidator(_at_home)] = Field(
+        None, description="Certificates (PEM) to trust instead of the system's."
     )
     allow_http: Annotated[bool, LocalOnly] = Field(
         default=False,
@@ -123,6 +139,7 @@ class LibcloudSettings(Settings):
         tuple[tuple[str, SecretStr], ...],
         Prefix(_DRIVER),
         LocalOnly,
+        _ITS_OWN,
         Secret,
         BeforeValidator(_sorted_secrets),
     ] = Field(
@@ -146,10 +163,12 @@ class LibcloudSettings(Settings):
         """What is not given is read where the provider's own tools read it."""
         if not isinstance(values, dict) or not isinstance(values.get("provider"), str):
             return values
-        found = usual(values["provider"])
+        given = values.get("driver", {})
+        names = {to_snake(key) for key, value in values.items() if value}.union(given)
+        cloud = values.get("cloud")
+        found = usual(values["provider"], names, cloud if isinstance(cloud, str) else None)
         mine = {key: value for key, value in found.items() if not key.startswith(_DRIVER)}
         driver = {key: value for key, value in found.items() if key.startswith(_DRIVER)}
-        given = values.get("driver", {})
         if not isinstance(given, Mapping):
             return {**mine, **values}
         return {**mine, **values, "driver": {**driver, **given}}
@@ -157,12 +176,28 @@ class LibcloudSettings(Settings):
     @field_validator("driver")
     @classmethod
     def _arguments(cls, value: tuple[tuple[str, SecretStr], ...], info: Any) -> Any:  # noqa: ANN401
-        from vmops_libcloud.drivers import constructor_arguments
+        from vmops_libcloud.constructors import constructor
 
         if provider := info.data.get("provider"):
-            known = constructor_arguments(provider) - _SET_BY_US
+            known = constructor(provider).further
             _refuse_unknown([name for name, _ in value], known, f"{provider}'s driver")
         return value
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        """All that the driver's constructor insists on is there, and nothing that it ignores."""
+        from vmops_libcloud.constructors import constructor
+
+        pair = {"key": self.key.get_secret_value(), "secret": self.secret.get_secret_value()}
+        place = {"region": self.region, "endpoint_url": self.endpoint_url}
+        given = {name for name, value in {**pair, **place}.items() if value}
+        given |= {_DRIVER + name for name in self.arguments}
+        problems = list(constructor(self.provider).refused(given))
+        if self.cloud and self.provider != "openstack":
+            problems.append("cloud is for openstack only")
+        if problems:
+            raise ValueError(f"{self.provider}: {'; '.join(problems)}")
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Self:

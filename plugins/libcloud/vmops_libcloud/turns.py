@@ -3,45 +3,115 @@
 Most providers have no token of their own that would keep a repeated create from making a second VM.
 So a VM with the token is looked for before each create, and nobody else on this machine may be in
 between: whether another thread, another process, or one that took over from a process that died.
+
+Each token is one byte's place in a file, locked as POSIX has it: a process that ends lets go of it,
+and one that was forked meanwhile has not inherited it.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import logging
+import os
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from platformdirs import user_cache_path
+
+from vmops.errors import Unavailable
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["turn"]
 
 _log = logging.getLogger("vmops")
 
-_FILES: Final = 256
-"""So many are kept, and no more: creates whose tokens share one only wait for each other."""
+_PLACES: Final = 2**62
+"""So many tokens can be told apart: as far as a file's offset reaches."""
+_AGAIN: Final = 0.05
+"""Seconds between two tries at a lock that another process has."""
+
+
+class _Lock:
+    """A lock of this process's threads; one that can be forgotten when nobody holds it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_ours: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
+_guard: Final = threading.Lock()
 
 
 @contextmanager
-def turn(token: str) -> Iterator[None]:
-    """Within it, nobody else on this machine is within one of this token."""
-    number = int.from_bytes(sha256(token.encode()).digest()[:4], "big") % _FILES
+def turn(token: str, patience: float) -> Iterator[None]:
+    """Within it, nobody else on this machine is within one of this token.
+
+    Args:
+        token: Whose turn it is.
+        patience: Seconds for which another's turn is waited out.
+
+    Raises:
+        Unavailable: The other one is not done within that time.
+    """
+    until = time.monotonic() + patience
+    with _guard:
+        mine = _ours.setdefault(token, _Lock())
+    if not mine.lock.acquire(timeout=patience):
+        raise _busy(patience)
     try:
-        file = _folder() / f"{number:03}"
-        opened = file.open("a")
-    except OSError as exc:
-        _log.warning("libcloud: creates with one token do not wait for each other: %s", exc)
-        yield
-        return
-    with opened:  # closing it ends the turn, and so does the end of the process
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
+        place = _place(token)
+        locked = _lock(place, until, patience)
+        try:
+            yield
+        finally:
+            if locked is not None:
+                fcntl.lockf(locked, fcntl.LOCK_UN, 1, place)
+    finally:
+        mine.lock.release()
 
 
-def _folder() -> Path:
-    folder = user_cache_path("vmops") / "libcloud-turns"
+def _lock(place: int, until: float, patience: float) -> int | None:
+    """The file in which a place is ours now; None where there can be no file."""
+    if sys.platform == "win32":  # only threads of this process wait for each other there
+        return None
+    while True:
+        try:
+            file = _file(os.getpid())
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        except OSError as exc:
+            if exc.errno not in {errno.EACCES, errno.EAGAIN}:
+                _log.warning("libcloud: creates by other processes are not waited for: %s", exc)
+                return None
+        else:
+            return file
+        if time.monotonic() >= until:
+            raise _busy(patience)
+        time.sleep(_AGAIN)
+
+
+@cache
+def _file(process: int) -> int:  # noqa: ARG001  (a forked process opens it anew)
+    """Opened once and never closed: closing a file lets go of all locks in it."""
+    folder = user_cache_path("vmops")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    return os.open(folder / "libcloud-turns.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _place(token: str) -> int:
+    return int.from_bytes(sha256(token.encode()).digest()[:8], "big") % _PLACES
+
+
+def _busy(patience: float) -> Unavailable:
+    return Unavailable(
+        f"libcloud: another create of the same VM is not done after {patience:g} s",
+        hint="repeat the call: it asks for the same thing again",
+    )

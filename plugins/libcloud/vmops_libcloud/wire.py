@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final, TypeVar
 
-__all__ = ["Exchange", "Wire", "guard"]
+__all__ = ["Exchange", "Wire", "guard", "guard_first"]
 
 T = TypeVar("T")
 
@@ -54,17 +54,23 @@ class Wire:
     """The exchanges of one driver, which one thread uses at a time.
 
     `sees` is whether they are written down: not where a connection has a class of its own.
+
+    Args:
+        pay: Returns when one more request may leave; "reads" or "writes".
+        ca_file: Certificates to trust in place of the system's; empty for these.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pay: Callable[[str], None] = lambda _: None, ca_file: str = "") -> None:
         """Nothing has left yet."""
+        self.pay = pay
+        self._ca_file = ca_file
         self.sees = False
         self.exchanges: list[Exchange] = []
         self._sessions: list[Any] = []
 
-    def connection(self, *, signs_in: bool) -> Callable[..., Any]:
+    def connection(self, *, signs_in: bool, ca_file: str = "") -> Callable[..., Any]:
         """What takes the place of LibcloudConnection in one of a driver's connections."""
-        return partial(_connection(), self, signs_in)
+        return partial(_connection(), self, signs_in, ca_file or self._ca_file)
 
     def opened(self, session: Any) -> None:  # noqa: ANN401  (a requests.Session)
         """A session to be closed in the end."""
@@ -74,6 +80,16 @@ class Wire:
         """Close all sockets."""
         for session in self._sessions:
             session.close()
+
+
+def guard_first(driver: Any, wire: Wire) -> None:  # noqa: ANN401  (a NodeDriver)
+    """The same for a driver whose constructor is yet to run: some of them sign in at once."""
+    from libcloud.http import LibcloudConnection
+
+    own = driver.connectionCls
+    if getattr(own, "conn_class", None) is LibcloudConnection:
+        changed = {"conn_class": wire.connection(signs_in=False), "retryCls": staticmethod(_once)}
+        driver.connectionCls = type(own.__name__, (own,), changed)
 
 
 def guard(driver: Any, wire: Wire) -> None:  # noqa: ANN401  (a NodeDriver)
@@ -94,7 +110,10 @@ def _guard(connection: Any, wire: Wire, *, signs_in: bool) -> None:  # noqa: ANN
     own: Any = connection.conn_class  # a test's may be in its place, or another provider's
     if own is LibcloudConnection or isinstance(own, partial):
         wire.sees = True
-        connection.conn_class = wire.connection(signs_in=signs_in)
+        kept = (
+            getattr(connection.connection, "ca_cert", None) or ""
+        )  # kubevirt's constructor sets it
+        connection.conn_class = wire.connection(signs_in=signs_in, ca_file=kept)
         connection.connection = None  # libcloud connects when it is needed
 
 
@@ -113,9 +132,19 @@ def _connection() -> Callable[..., Any]:
     class Recorded(stock):  # type: ignore[misc]
         """A connection that writes down what leaves by it."""
 
-        def __init__(self, wire: Wire, signs_in: bool, host: str, port: int, **more: Any) -> None:  # noqa: ANN401, FBT001
+        def __init__(
+            self,
+            wire: Wire,
+            signs_in: bool,  # noqa: FBT001
+            ca_file: str,
+            host: str | None,
+            port: int,
+            **more: Any,  # noqa: ANN401
+        ) -> None:
             super().__init__(host=host, port=port, **more)
             self._wire, self._signs_in = wire, signs_in
+            if ca_file:
+                self.ca_cert = ca_file
             self.session.timeout = min(self.session.timeout or _TIMEOUT, _TIMEOUT)
             self.session.max_redirects = 0
             self.session.auth = _as_it_is
@@ -125,6 +154,7 @@ def _connection() -> Callable[..., Any]:
 
         def request(self, method: str, *args: Any, **more: Any) -> None:  # noqa: ANN401
             exchange = Exchange(method.upper(), self._signs_in)
+            self._wire.pay("reads" if exchange.only_reads else "writes")
             self._wire.exchanges.append(exchange)
             super().request(method, *args, **more)
             exchange.status = self.response.status_code
@@ -138,7 +168,9 @@ def _as_it_is(value: T) -> T:
     return value
 
 
-def _is_loopback(host: str) -> bool:
+def _is_loopback(host: str | None) -> bool:
+    if not host:  # some drivers learn it only later
+        return False
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -279,6 +279,9 @@ def test_what_vmops_takes_is_not_refused(
     """No value that a backend would take is refused, however it is written; `true` is no number."""
     for usual in [key for key in os.environ if key.startswith(("AWS", "AZURE", "CLOUDSDK", "GOO"))]:
         monkeypatch.delenv(usual)  # where it says something, an empty value is as good as none
+    for credential in ("USERNAME", "PASSWORD", "PROJECT_NAME"):  # without these, nothing is bound
+        monkeypatch.setenv(f"OS_{credential}", "made-up")
+    monkeypatch.setenv("OS_AUTH_URL", "https://keystone.example.com")
     rules = editor.evolve(schema={"$ref": f"{OURS['$id']}#/$defs/vmops_service/properties/config"})
     configs = list(taken(Registry().load(name)))
     assert len(configs) > 100

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 from libcloud.common.exceptions import BaseHTTPError
+from libcloud.compute.types import NodeState
 
 from vmops import Status
-from vmops.errors import InvalidParams
+from vmops.errors import InvalidParams, InvalidRequest, QuotaExceeded, Unavailable
 from vmops_libcloud.capabilities import capabilities
+from vmops_libcloud.errors import as_error, untold
+from vmops_libcloud.wire import Exchange
 
 TOKEN = r"web-1-[a-z2-7]{40}"
 
@@ -96,6 +99,42 @@ def test_refusal_that_comes_late(scene: Any, ops: Any, plain: Any) -> None:
     assert "the VM is locked" in str(result.error)
 
 
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(BaseHTTPError(503, "try later"), "Unavailable"), (ZeroDivisionError("a bug"), "CloudError")],
+    ids=["503", "bug"],
+)
+def test_failures_that_come_late(
+    scene: Any, ops: Any, plain: Any, failure: Exception, code: str
+) -> None:
+    """One that says that nothing was done, or a bug, ends the wait at once, with the reason."""
+    scene.up(ops)
+    plain.gate.clear()
+    answer = ops.vm_stop({"vmName": "web-1", "stopMode": "keep"})
+    plain.refusal.append(failure)
+    plain.gate.set()
+    ended, result = scene.end(ops, answer)
+    assert (ended, result.error.code) == (Status.FAILED, code)
+    assert str(failure.args[-1]) in str(result.error)
+
+
+def test_an_answer_that_is_lost_late(
+    scene: Any, ops: Any, plain: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether it was carried out, the VM tells; what went wrong is told meanwhile."""
+    scene.up(ops)
+    plain.gate.clear()
+    answer = ops.vm_stop({"vmName": "web-1", "stopMode": "keep"})
+    (node,) = plain.nodes.values()
+    plain.refusal.append(ConnectionError("cut off"))
+    plain.gate.set()
+    status, _ = scene.end(ops, answer, pollTimeout=0.2)
+    assert status is Status.TIMED_OUT
+    assert "cut off" in caplog.text
+    node.state = NodeState.STOPPED
+    scene.wait(ops, answer)
+
+
 def test_refusal_that_comes_at_once(scene: Any, ops: Any, plain: Any) -> None:
     """What a method raises while its verb waits for it is the verb's own failure."""
     scene.up(ops)
@@ -143,3 +182,18 @@ def test_provider_that_makes_none(scene: Any) -> None:
     status, result = ops.vm_provision(scene.params())
     assert (status, result.error.code) == (Status.FAILED, "NotSupported")
     assert "create_node takes no name" in str(result.error)
+
+
+def test_a_refusal_that_is_returned() -> None:
+    """Some drivers return what was refused, as if nothing were wrong: it has its class."""
+    refused = {"Errors": [{"Code": "9010", "Details": "The quota was exceeded."}]}
+    for seen in ([], [Exchange("POST", status=400)]):
+        error = as_error(untold(refused, seen, "has no id"), "outscale")
+        assert type(error) is QuotaExceeded
+        assert "The quota was exceeded" in str(error)
+    refused["Errors"][0]["Details"] = "The image is unknown."
+    assert type(as_error(untold(refused, [], "has no id"), "outscale")) is InvalidRequest
+    html = untold("<html>", [Exchange("POST", status=400)], "has no id")
+    assert type(as_error(html, "outscale")) is InvalidRequest
+    spoilt = as_error(untold(None, [Exchange("POST", status=200)], "has no id"), "outscale")
+    assert type(spoilt) is Unavailable

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from vmops import Status
+from vmops_libcloud.backend import LibcloudBackend
+from vmops_libcloud.capabilities import capabilities
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0pYy5yTqQ2m7v0jN3cQ3k1rPq8Zb4mWc6JtYh9sD2x me@laptop"
 
@@ -119,3 +125,43 @@ def test_stop_that_releases(scene: Any, ops: Any, cloud: Any) -> None:
     status, result = ops.vm_stop({"vmName": "web-1"})
     assert (status, result.error.code) == (Status.FAILED, "NotSupported")
     assert len(cloud.made("POST")) == before
+
+
+@pytest.mark.parametrize("cloud", ["digitalocean"], indirect=True)
+def test_short_names_of_images(scene: Any, ops: Any, cloud: Any) -> None:
+    """An image is found by the short name that its provider has for it, too."""
+    ops.vm_provision(scene.params(image="ubuntu-14-04-x64"))
+    ((_, _, by_slug),) = cloud.made("POST", f"{cloud.vms}$")
+    ops.vm_provision(scene.params("web-2"))
+    _, (_, _, by_name) = cloud.made("POST", f"{cloud.vms}$")
+    assert by_slug["image"] == by_name["image"]
+
+
+def test_each_request_is_paid_for(
+    scene: Any, ops: Any, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of the budget that its provider grants for its kind, or for all."""
+    paid: Counter[str] = Counter()
+    monkeypatch.setattr(LibcloudBackend, "pay", lambda _, kind: paid.update([kind]))
+    scene.up(ops)
+    scene.wait(ops, ops.vm_deprovision({"vmName": "web-1"}))
+    reads, writes = len(cloud.made("GET")), len(cloud.made("POST") + cloud.made("DELETE"))
+    budgets = capabilities(cloud.provider).budgets
+    expected = {"reads": reads, "writes": writes, "requests": reads + writes}
+    assert paid == {kind: expected[kind] for kind in budgets if kind != "creates"}
+    assert min(paid.values()) > 1
+
+
+def test_a_budget_that_is_used_up(scene: Any, cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request leaves before its provider grants it another one."""
+    one = dict.fromkeys(capabilities(cloud.provider).budgets, (1, 0.001))
+    monkeypatch.setattr(
+        "vmops_libcloud.backend.capabilities",
+        lambda name: replace(capabilities(name), budgets=one),
+    )
+    slept: list[float] = []
+    monkeypatch.setattr("vmops.clock.SystemClock.sleep", lambda _, pause: slept.append(pause))
+    ops = scene.open()
+    for _ in range(5):
+        assert ops.list_vms() == []
+    assert len(slept) >= len(cloud.made("GET")) - 1

@@ -9,6 +9,8 @@ import pytest
 
 from vmops import State, Status
 from vmops.errors import AuthError, InvalidParams
+from vmops_libcloud.backend import LibcloudBackend
+from vmops_libcloud.settings import LibcloudSettings
 
 WEB = {"vmName": "web-1"}
 LIST = "GET /servers/detail"
@@ -139,3 +141,23 @@ def test_arguments_that_the_driver_lacks_are_refused(scene: Any, ops: Any) -> No
     with pytest.raises(InvalidParams, match="ex_config_drive"):
         ops.vm_provision(scene.params(ex_config_driv=True))
     assert scene.actions() == []
+
+
+def test_renewal_keeps_what_others_wrote(scene: Any, ops: Any) -> None:
+    """Metadata that was written since the last list is still there after a renewal."""
+    scene.up(ops, ttl=600)
+    before = ops.describe(WEB)
+    backend = LibcloudBackend(LibcloudSettings(provider="openstack", tick=0.2))
+    (vm,) = backend.describe(None)
+    driver = backend._drivers
+    node = backend._machines.node(vm)
+    driver.call(
+        lambda d: d.connection.request(
+            f"/servers/{node.id}/metadata", method="POST", data={"metadata": {"team": "blue"}}
+        )
+    )
+    scene.wait(ops, ops.renew({**WEB, "ttl": 3600}))
+    backend.close()
+    (server,) = scene.cloud.servers()
+    assert server["metadata"]["team"] == "blue"
+    assert int(server["metadata"]["vmops-expires"]) > before.tags.expires

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from refusals import nobody_answers, refusals_of
 
 from vmops import VMOps
+from vmops.binding import Binder
 from vmops.errors import InvalidParams
-from vmops_libcloud.drivers import constructor_arguments
+from vmops_libcloud.constructors import constructor
 from vmops_libcloud.settings import LibcloudParams, LibcloudSettings
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me"
-OPENSTACK = {"provider": "openstack", "key": "me", "secret": "x", "driver_ex_tenant_name": "p"}
+PAIR = {"key": "me", "secret": "x"}
+PROJECT = {"provider": "openstack", **PAIR, "driver_ex_tenant_name": "p"}
+OPENSTACK = {**PROJECT, "endpointUrl": "https://keystone.example.com/v3"}
 
 BAD: list[tuple[str, Any, str]] = [
     ("provider", "digitalocean", "config says"),
@@ -97,6 +101,7 @@ def test_where_keystone_may_be(url: str, given: dict[str, Any]) -> None:
     from vmops_libcloud.capabilities import capabilities
     from vmops_libcloud.openstack import OpenStack
 
+    given = {**PAIR, **given, "driver": {"driver_ex_tenant_name": "p"}}
     settings = LibcloudSettings(provider="openstack", endpoint_url=url, **given)
     dialect = OpenStack(capabilities("openstack"))
     there = dialect.arguments(settings)["ex_force_auth_url"]
@@ -106,7 +111,8 @@ def test_where_keystone_may_be(url: str, given: dict[str, Any]) -> None:
 def test_settings_are_told_without_secrets() -> None:
     """Neither key nor secret nor what the constructor gets is in what is printed of them."""
     driver = {"driver_ex_tenant_name": "c4n4ry"}
-    given = {"provider": "openstack", "secret": "c4n4ry", "driver": driver}
+    given = {"provider": "openstack", "key": "me", "secret": "c4n4ry", "driver": driver}
+    given["endpoint_url"] = "https://keystone.example.com"
     settings = LibcloudSettings.model_validate(given)
     assert "c4n4ry" not in repr(settings)
     assert settings.arguments["ex_tenant_name"] == "c4n4ry"
@@ -136,9 +142,70 @@ def test_what_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LibcloudSettings(provider="digitalocean").key.get_secret_value() == "dop"
 
 
+@pytest.mark.parametrize("where", ["params", "the asyncResultsUrl"])
+@pytest.mark.parametrize(
+    ("variables", "config"),
+    [
+        ({"PROVIDER": "openstack", "KEY": "s3cret"}, {}),
+        ({"PROVIDER": "openstack", "SECRET": "s3cret"}, {}),
+        ({"PROVIDER": "openstack", "ENDPOINT_URL": "https://keystone.example.com"}, {}),
+        ({"PROVIDER": "openstack", "DRIVER_EX_TENANT_NAME": "s3cret"}, {}),
+        ({"PROVIDER": "openstack"}, {"cloud": "mine"}),
+        ({}, OPENSTACK),
+    ],
+    ids=["key", "secret", "endpoint", "driver", "cloud", "config"],
+)
+def test_what_is_a_providers_goes_to_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    config: dict[str, Any],
+    where: str,
+) -> None:
+    """Whoever may choose the provider in params or a URL is not sent what is of another."""
+    monkeypatch.setenv("LINODE_TOKEN", "linodes-own")
+    for name, value in variables.items():
+        monkeypatch.setenv(f"VMOPS_LIBCLOUD_{name}", value)
+    binder = Binder("libcloud", LibcloudSettings, LibcloudParams, config=config)
+    other = {"provider": "linode"}
+    with pytest.raises(InvalidParams, match=f"'openstack', {where} says 'linode'") as caught:
+        binder.bind(**{"params": other} if where == "params" else {"params": {}, "scope": other})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_providers_own_variable_is_for_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Params may choose the provider where each has its key under its own name."""
+    monkeypatch.setenv("LINODE_TOKEN", "linodes-own")
+    monkeypatch.setenv("VULTR_API_KEY", "vultrs-own")
+    monkeypatch.setenv("VMOPS_LIBCLOUD_PROVIDER", "linode")
+    binder = Binder("libcloud", LibcloudSettings, LibcloudParams)
+    for provider in ("linode", "vultr"):
+        settings = binder.bind({"provider": provider}).settings
+        assert isinstance(settings, LibcloudSettings)
+        assert settings.key.get_secret_value() == f"{provider}s-own"
+
+
+def test_a_key_without_its_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused, with what to set."""
+    monkeypatch.setenv("VMOPS_LIBCLOUD_KEY", "s3cret")
+    binder = Binder("libcloud", LibcloudSettings, LibcloudParams)
+    with pytest.raises(InvalidParams, match="set VMOPS_LIBCLOUD_PROVIDER") as caught:
+        binder.bind({"provider": "vultr"})
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("region", ["evil.example/x", "a:80", "../b", ".a", "-a"])
+def test_regions_are_words(region: str) -> None:
+    """Some drivers make them a part of a host's name."""
+    driver = {"driver_ex_project_id": "p", "driver_ex_consumer_key": "c"}
+    given = {"provider": "ovh", **PAIR, "driver": driver}
+    assert LibcloudSettings.model_validate({**given, "region": "eu-west-1.b_2"})
+    with pytest.raises(ValidationError, match="region"):
+        LibcloudSettings.model_validate({**given, "region": region})
+
+
 def test_what_constructors_take() -> None:
     """Also what they only look for in their keyword arguments."""
-    takes = constructor_arguments("openstack")
+    takes = constructor("openstack").further
     assert {"ex_tenant_name", "ex_force_image_url", "timeout", "proxy_url", "port"} <= takes
     assert not {"self", "args", "kwargs"} & takes
 

@@ -141,3 +141,26 @@ def test_a_vm_of_somebody_else(stack: Any, ops: VMOps) -> None:
 
 def _first(what: str) -> Any:
     return lambda driver: getattr(driver, what)()[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"userData": "#!/bin/sh", "ex_userdata": "#!/bin/sh"}, "ex_userdata is given"),
+        ({"location": "nova", "ex_availability_zone": "nova"}, "ex_availability_zone is what"),
+        ({"ex_metadata": "team=blue"}, "ex_metadata is given"),
+    ],
+)
+def test_what_is_given_twice(stack: Any, ops: VMOps, given: dict[str, Any], says: str) -> None:
+    """By a name of ours and by the driver's: neither silently gives way; nothing is made."""
+    status, result = ops.vm_provision(stack.params(**given))
+    assert (status, result.error.code) == (Status.FAILED, "InvalidRequest")
+    assert says in str(result.error)
+    assert stack.count()["POST /servers"] == 0
+
+
+def test_metadata_of_ones_own(stack: Any, ops: VMOps) -> None:
+    """By the driver's name or by ours, and together: all of it is written."""
+    stack.up(ops, ex_metadata={"team": "blue"}, tags={"stage": "test"})
+    (server,) = stack.servers()
+    assert {"team": "blue", "stage": "test"}.items() <= server["metadata"].items()

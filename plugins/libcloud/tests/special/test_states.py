@@ -178,3 +178,14 @@ def test_a_stopped_vm_elsewhere() -> None:
         found = dialect(capabilities(provider))
         assert found.look(node(state="stopped")).holds_compute is holds
         assert found.stop_modes == (("keep",) if holds else ("release",))
+
+
+def test_words_of_a_providers_own() -> None:
+    """EC2's VM that is being deleted is unknown to libcloud, and not on its way to run."""
+    node = SimpleNamespace(state="unknown", name="web-1", extra={"status": "shutting-down"})
+    there = dialect(capabilities("ec2"))
+    assert there.look(node).state is State.DELETING
+    node.extra["status"] = "pending"
+    assert there.look(node).state is State.STARTING
+    node.extra = {"status": {"code": 1}}
+    assert there.look(node).state is State.STARTING

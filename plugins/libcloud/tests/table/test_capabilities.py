@@ -95,7 +95,7 @@ def test_safety_is_told(row: Capabilities) -> None:
     [
         ("ec2", "for which the service makes no second VM"),
         ("linode", "the service refuses a second VM of the same name"),
-        ("openstack", "before a create is repeated, that is looked for"),
+        ("openstack", "before a create is repeated, that is waited and looked for"),
         ("brightbox", "A VM's name is all that marks it"),
         ("dummy", "Nothing is made."),
     ],

@@ -44,7 +44,7 @@ def test_new_provider_gets_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     from libcloud.compute.providers import DRIVERS
 
     monkeypatch.setitem(DRIVERS, "newest", DRIVERS["brightbox"])  # type: ignore[arg-type, index]
-    assert len(rows(providers_page(), "newest")) == 2
+    assert len(rows(providers_page(), "newest")) == 3
 
 
 def test_reasons_are_told_where_there_are_any() -> None:
@@ -52,4 +52,20 @@ def test_reasons_are_told_where_there_are_any() -> None:
     page = providers_page()
     assert "only switches the VM off" in rows(page, "libvirt")[-1]
     assert "list_nodes needs ipaddr" in rows(page, "vcl")[-1]
-    assert len(rows(page, "openstack")) == 2
+    assert len(rows(page, "openstack")) == 3
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [
+        ("azure_arm", "|  |  | `key`, `secret`, `driver_tenant_id`, `driver_subscription_id` |"),
+        ("upcloud", "| `username` | `password` | `key`, `secret` |"),
+        ("vsphere", "Needs `pip install pyvmomi`. When it is made it asks for a session."),
+        ("rimuhosting", "|  | no | `key` | It takes no `region`. |"),
+        ("libvirt", "`endpointUrl` would have no effect, and is refused: driver_uri has."),
+        ("openstack", "With `driver_ex_force_auth_token` `key` and `secret` may be missing."),
+    ],
+)
+def test_what_drivers_are_made_with(provider: str, said: str) -> None:
+    """What key and secret are to a driver, what must be given, and what it does by itself."""
+    assert said in rows(providers_page(), provider)[1]

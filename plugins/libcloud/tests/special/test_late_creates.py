@@ -1,0 +1,113 @@
+"""A create that a proxy has given up on, and that reaches Nova later: nothing is left of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+from fault_proxy import Answer
+
+from vmops.clock import SystemClock
+from vmops.testing.settling import eventually
+
+WEB = {"vmName": "web-1"}
+GAVE_UP = Answer(504, b"<html>Gateway Time-out</html>", (("Content-Type", "text/html"),))
+HORIZON = 5.0
+
+
+@pytest.fixture
+def given_up(proxy: Any) -> Any:
+    """What the proxy keeps: the next create, which is answered for Nova."""
+    return proxy.add("status", method="POST", path="/servers$", answer=GAVE_UP)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The long pauses, which take no time."""
+    found: list[float] = []
+    sleep = SystemClock.sleep
+
+    def short(clock: SystemClock, seconds: float) -> None:
+        if seconds >= HORIZON:
+            found.append(seconds)
+        else:
+            sleep(clock, seconds)
+
+    monkeypatch.setattr(SystemClock, "sleep", short)
+    return found
+
+
+def _arrives(proxy: Any) -> None:
+    (first, *_) = proxy.log(method="POST", path="/servers$")
+    assert proxy.deliver(first).status == 202
+
+
+def _lease_ends(stack: Any) -> None:
+    """As after a minute: until then somebody may be at work on the VM."""
+    with closing(sqlite3.connect(stack.journal)) as connection, connection:
+        connection.execute("update vms set lease_until = 0")
+
+
+def test_it_arrives_before_it_is_repeated(
+    stack: Any, proxy: Any, given_up: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repeat waits for as long as a new VM may be missing in the list, and then finds it."""
+    sleep = SystemClock.sleep
+
+    def meanwhile(clock: SystemClock, seconds: float) -> None:
+        if seconds >= HORIZON:
+            _arrives(proxy)
+        else:
+            sleep(clock, seconds)
+
+    monkeypatch.setattr(SystemClock, "sleep", meanwhile)
+    ops = stack.open(horizon=HORIZON)
+    vm_id = stack.up(ops)
+    assert given_up.met == 1
+    assert [one["id"] for one in stack.servers()] == [vm_id]
+    assert len(proxy.log(method="POST", path="/servers$")) == 1
+
+
+@pytest.mark.usefixtures("given_up")
+def test_it_arrives_while_the_other_lives(stack: Any, proxy: Any, pauses: list[float]) -> None:
+    """Two VMs have one token then: what deletes the one deletes the other."""
+    ops = stack.open(horizon=HORIZON)
+    stack.up(ops)
+    assert pauses == [HORIZON]
+    _arrives(proxy)
+    assert len(stack.servers("web-1")) == 2
+    _lease_ends(stack)
+    (surplus,) = [one for one in ops.reap() if one.due]
+    assert surplus.reason == "older"
+    stack.wait(ops, ops.vm_deprovision(WEB))
+    assert eventually(stack.servers, lambda left: not left, 10) == []
+
+
+@pytest.mark.usefixtures("given_up", "pauses")
+def test_it_arrives_when_all_is_over(stack: Any, proxy: Any) -> None:
+    """Reaping finds it by its token, with which nobody works any more."""
+    ops = stack.open(horizon=HORIZON)
+    stack.up(ops)
+    stack.wait(ops, ops.vm_deprovision(WEB))
+    _arrives(proxy)
+    _lease_ends(stack)
+    (found,) = ops.reap(yes=True)
+    assert (found.due, found.error) == (True, None)
+    stack.wait(ops, ops.wait_vm_operation({"asyncResultsUrl": found.url}))
+    assert stack.servers() == []
+
+
+@pytest.mark.usefixtures("given_up", "pauses")
+def test_a_surplus_that_somebody_else_deletes(stack: Any, proxy: Any) -> None:
+    """Its deletion finds nothing, and the VM's own goes on."""
+    ops = stack.open(horizon=HORIZON)
+    vm_id = stack.up(ops)
+    _arrives(proxy)
+    gone = Answer(404, b"{}", (("Content-Type", "application/json"),))
+    (other,) = [one["id"] for one in stack.servers() if one["id"] != vm_id]
+    rule = proxy.add("status", method="DELETE", path=other, answer=gone)
+    stack.wait(ops, ops.vm_deprovision(WEB))
+    assert rule.met == 1
+    assert [one["id"] for one in stack.servers()] == [other]
