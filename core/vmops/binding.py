@@ -25,6 +25,7 @@ from vmops.params import (
     as_text,
     gathered_fields,
     marked_fields,
+    other_names,
     secret_fields,
 )
 
@@ -80,11 +81,11 @@ class Binder:
         self._roles: dict[str, tuple[str, ...]] = {}
         self._prefixes: dict[str, str] = {}
         for role in _ROLES:
-            gathered = gathered_fields(self._models[role])
+            gathered, others = gathered_fields(self._models[role]), other_names(self._models[role])
             self._prefixes.update(gathered)
             for field in self._models[role].model_fields:
                 if field not in gathered:
-                    self._fields[field] = self._fields[to_camel(field)] = field
+                    self._fields[field] = self._fields[to_camel(field)] = others.get(field, field)
                 self._roles[field] = (*self._roles.get(field, ()), role)
         self._local = frozenset(marked_fields(settings, LocalOnly))
         self._secret = frozenset(
@@ -169,6 +170,7 @@ class Binder:
 
     def _normalise(self, values: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
         known: dict[str, Any] = {}
+        keys: dict[str, str] = {}
         ignore = _ignores_unknown(values) or _ignores_unknown(self._given_config)
         for key, value in values.items():
             field = self._field(key)
@@ -179,10 +181,10 @@ class Binder:
                 if value is not None:
                     known.setdefault(field, {})[key] = value
             elif field in known and known[field] != value:
-                both = f"{field} and {to_camel(field)} are both given and differ; drop one"
+                both = f"{keys[field]} and {key} are both given and differ; drop one"
                 problems.append(Problem(to_camel(field), both))
             elif value is not None:
-                known[field] = value
+                known[field], keys[field] = value, key
         return known
 
     def _field(self, key: object) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from vmops.errors import Problem
-from vmops.params import Settings, gathered_fields, owners
+from vmops.params import Settings, gathered_fields, other_names, owners
 
 __all__ = ["Fixed", "Given", "over", "variable"]
 
@@ -52,14 +52,25 @@ class Given:
         self._same = same
         self._prefixes = gathered_fields(settings)
         self._config = config
-        self._environment = dict(self._read(settings))
+        self.problems: list[Problem] = []
+        self._environment = self._together(settings, dict(self._read(settings)))
         self.values = over(self._environment, config, self._prefixes)
         self.fixed = {
             f: Fixed(v, "config") for f, v in config.items() if f in settings.model_fields
         }
-        self.problems: list[Problem] = []
         for field, owner in owners(settings).items():
             self._tie(field, owner)
+
+    def _together(self, settings: type[Settings], found: dict[str, Any]) -> dict[str, Any]:
+        """What the environment gives, each value under the first of its names."""
+        for other, field in other_names(settings).items():
+            if other not in found:
+                continue
+            value = found.pop(other)
+            if not self._same(field, found.setdefault(field, value), value):
+                both = " and ".join(variable(self._name, one) for one in (field, other))
+                self._add(field, f"{both} differ; drop one")
+        return found
 
     def _tie(self, field: str, owner: str) -> None:
         """Fix the field that another one, if it is given here, is only for."""

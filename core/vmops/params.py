@@ -18,6 +18,7 @@ __all__ = [
     "Call",
     "LocalOnly",
     "OnlyFor",
+    "OtherName",
     "Params",
     "Prefix",
     "Secret",
@@ -28,6 +29,7 @@ __all__ = [
     "gathered_fields",
     "list_from_text",
     "marked_fields",
+    "other_names",
     "owners",
     "pairs_from_text",
     "revealed",
@@ -74,6 +76,17 @@ class OnlyFor:
     Where config or environment give the field, they must also give the named one, and params or a
     URL that say something else of that are refused: whoever may choose where a call goes cannot
     send a key there that was meant for another place.
+    """
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherName:
+    """`Annotated[str | None, OtherName("zone")]`: another name for that field of the same model.
+
+    Whichever name is given, the value is that field's, so a value replaces or contradicts one from
+    another place under either name; the field itself always stays at its default.
     """
 
     field: str
@@ -150,6 +163,16 @@ def gathered_fields(model: type[BaseModel]) -> dict[str, str]:
         for name, field in model.model_fields.items()
         for mark in field.metadata
         if isinstance(mark, Prefix)
+    }
+
+
+def other_names(model: type[BaseModel]) -> dict[str, str]:
+    """The fields that are other names, with the fields that they name."""
+    return {
+        name: mark.field
+        for name, field in model.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, OtherName)
     }
 
 

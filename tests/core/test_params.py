@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, SecretStr
 
-from vmops import LocalOnly, OnlyFor, Params, Prefix, Secret, Settings
+from vmops import LocalOnly, OnlyFor, OtherName, Params, Prefix, Secret, Settings
 from vmops.binding import Binder
 from vmops.errors import InvalidParams
 from vmops.schema import fields, json_schema
@@ -340,3 +340,53 @@ def test_keys_of_the_environment_and_other_places_of_the_config(
     assert isinstance(settings, Shop)
     assert settings.key is not None
     assert f"{settings.provider} {settings.key.get_secret_value()}" == goes_to
+
+
+class Somewhere(Settings):
+    """Where, by either name."""
+
+    zone: str = "here"
+    place: Annotated[str | None, OtherName("zone")] = None
+
+
+class Thing(Params):
+    """What, by either name."""
+
+    size: str = "small"
+    kind: Annotated[str | None, OtherName("size")] = None
+
+
+def either(params: dict[str, Any], scope: dict[str, str] | None = None, **config: Any) -> Any:
+    """What params are bound to."""
+    return Binder("far", Somewhere, Thing, config=config).bind(
+        {"vmName": "web-1", **params}, scope=scope
+    )
+
+
+@pytest.mark.parametrize("name", ["zone", "place"])
+@pytest.mark.parametrize("variable", ["VMOPS_FAR_ZONE", "VMOPS_FAR_PLACE"])
+def test_another_name_replaces_what_counts_less(
+    monkeypatch: pytest.MonkeyPatch, name: str, variable: str
+) -> None:
+    """Params and config count more than the environment, whichever name each of them uses."""
+    monkeypatch.setenv(variable, "there")
+    assert either({}).settings.zone == "there"
+    assert either({name: "near"}).settings.zone == "near"
+    assert either({}, **{name: "near"}).settings.zone == "near"
+    assert either({}, {"zone": "near"}).settings.zone == "near"
+    assert either({"kind": "big"}, size="tiny").params == either({"size": "big"}).params
+
+
+def test_another_name_contradicts_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two values of one place, or of config and params, are refused."""
+    with pytest.raises(InvalidParams, match="place and zone are both given and differ"):
+        either({"place": "a", "zone": "b"})
+    with pytest.raises(InvalidParams, match="config says 'a', params says 'b'"):
+        either({"place": "b"}, zone="a")
+    with pytest.raises(InvalidParams, match="config says 'a', the asyncResultsUrl says 'b'"):
+        either({}, {"zone": "b"}, place="a")
+    assert either({"place": "a", "zone": "a"}, zone="a").settings.zone == "a"
+    monkeypatch.setenv("VMOPS_FAR_ZONE", "a")
+    monkeypatch.setenv("VMOPS_FAR_PLACE", "b")
+    with pytest.raises(InvalidParams, match="VMOPS_FAR_ZONE and VMOPS_FAR_PLACE differ"):
+        either({})

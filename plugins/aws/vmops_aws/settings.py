@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from vmops import (
     Act,
     LocalOnly,
+    OtherName,
     Params,
     Secret,
     Settings,
@@ -56,7 +57,9 @@ class AwsSettings(Settings):
         description="Region, such as eu-west-1; by default AWS_REGION, AWS_DEFAULT_REGION or the"
         " profile's.",
     )
-    location: str | None = Field(None, description="Another name for region.")
+    location: Annotated[str | None, OtherName("region")] = Field(
+        None, description="Another name for region."
+    )
     profile: Annotated[str | None, LocalOnly] = Field(
         None, description="Profile of the AWS config files; by default AWS_PROFILE's."
     )
@@ -70,22 +73,17 @@ class AwsSettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_region(cls, values: Any) -> Any:  # noqa: ANN401  (whatever was given)
-        """Region and location are one; what neither says is read where AWS's own tools read it.
+    def _usual_place(cls, values: Any) -> Any:  # noqa: ANN401  (whatever was given)
+        """A region that is not given is read where AWS's own tools read it.
 
         It is read here, so that an operation's URL always names its region.
         """
         if not isinstance(values, dict):
             return values
-        given = {str(values[key]) for key in ("region", "location") if values.get(key)}
-        if len(given) > 1:
-            both = " and ".join(map(repr, sorted(given)))
-            raise ValueError(f"region and location differ: {both}; drop one")
-        kept = {key: value for key, value in values.items() if key != "location"}
-        region = next(iter(given), None) or _usual_region(values.get("profile"))
+        region = values.get("region") or _usual_region(values.get("profile"))
         if region is None:
             raise ValueError("region: missing; give region=eu-west-1, or set AWS_REGION")
-        return {**kept, "region": region}
+        return {**values, "region": region}
 
 
 class AwsParams(Params):

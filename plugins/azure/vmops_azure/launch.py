@@ -75,9 +75,9 @@ def _guest(name: str, params: AzureParams) -> dict[str, Any]:
     }
     if password := params.admin_password.get_secret_value():
         guest["adminPassword"] = password
-    if params.guest_data:
-        data = params.guest_data.encode(errors="surrogatepass")
-        guest["customData"] = base64.b64encode(data).decode()
+    if data := params.user_data.get_secret_value():
+        encoded = base64.b64encode(data.encode(errors="surrogatepass"))
+        guest["customData"] = encoded.decode()
     if not windows and (params.ssh_public_key or not password):
         guest["linuxConfiguration"] = _keys(params)
     return guest

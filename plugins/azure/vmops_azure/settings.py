@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from vmops import (
     Act,
     LocalOnly,
+    OtherName,
     Params,
     Secret,
     Settings,
@@ -146,7 +147,9 @@ class AzureParams(Params):
     user_data: SecretStr = Field(
         SecretStr(""), description="What cloud-init gets (Azure's customData), of up to 64 KB."
     )
-    custom_data: SecretStr = Field(SecretStr(""), description="Another name for userData.")
+    custom_data: Annotated[SecretStr, OtherName("user_data")] = Field(
+        SecretStr(""), description="Another name for userData."
+    )
     disk_size_gb: int | None = Field(
         None, ge=1, le=4095, description="Size of the OS disk in GiB; the image's by default."
     )
@@ -176,20 +179,13 @@ class AzureParams(Params):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.user_data.get_secret_value() and self.custom_data.get_secret_value():
-            raise ValueError("userData: customData is another name for it; give one of them")
-        size = len(self.guest_data.encode(errors="surrogatepass"))
+        size = len(self.user_data.get_secret_value().encode(errors="surrogatepass"))
         if size > _MOST_CUSTOM_DATA:
             raise ValueError(f"userData: {size} bytes, and {_MOST_CUSTOM_DATA} are the most")
         for identity in self.identity:
             if identity != "system" and not identity.lower().startswith("/subscriptions/"):
                 raise ValueError(f"identity: {identity[:80]!r} is neither system nor a resource id")
         return self
-
-    @property
-    def guest_data(self) -> str:
-        """The user data, by whichever name it was given."""
-        return self.user_data.get_secret_value() or self.custom_data.get_secret_value()
 
 
 def _cli_subscription() -> str:

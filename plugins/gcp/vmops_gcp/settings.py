@@ -6,11 +6,11 @@ import re
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic.alias_generators import to_camel
 
 from vmops import (
     Act,
     LocalOnly,
+    OtherName,
     Params,
     Secret,
     Settings,
@@ -20,7 +20,7 @@ from vmops import (
     list_from_text,
     pairs_from_text,
 )
-from vmops_gcp import usual
+from vmops_gcp import images, usual
 
 __all__ = ["GcpParams", "GcpSettings"]
 
@@ -75,7 +75,9 @@ class GcpSettings(Settings):
         pattern=_ZONE,
         description="Zone, such as europe-west1-b; by default CLOUDSDK_COMPUTE_ZONE's or gcloud's.",
     )
-    location: str | None = Field(None, description="Another name for zone.")
+    location: Annotated[str | None, OtherName("zone")] = Field(
+        None, description="Another name for zone."
+    )
     endpoint_url: Annotated[str | None, LocalOnly, AfterValidator(check_endpoint)] = Field(
         None, description="Where the Compute Engine API is instead."
     )
@@ -86,17 +88,13 @@ class GcpSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _usual_place(cls, values: Any) -> Any:  # noqa: ANN401  (whatever was given)
-        """Zone and location are one; what is not given is read where Google's own tools read it.
+        """What is not given is read where Google's own tools read it.
 
         It is read here, so that an operation's URL always names its project and zone.
         """
         if not isinstance(values, dict):
             return values
-        zones = {str(values[key]) for key in ("zone", "location") if values.get(key)}
-        if len(zones) > 1:
-            both = " and ".join(map(repr, sorted(zones)))
-            raise ValueError(f"zone and location differ: {both}; drop one")
-        zone = next(iter(zones), "") or usual.zone()
+        zone = values.get("zone") or usual.zone()
         project = values.get("project") or usual.project()
         if not project:
             raise ValueError(
@@ -107,8 +105,7 @@ class GcpSettings(Settings):
             raise ValueError(
                 "zone: missing; give zone=europe-west1-b or the like, or set CLOUDSDK_COMPUTE_ZONE"
             )
-        kept = {key: value for key, value in values.items() if key != "location"}
-        return {**kept, "project": project, "zone": zone}
+        return {**values, "project": project, "zone": zone}
 
 
 class GcpParams(Params):
@@ -119,13 +116,13 @@ class GcpParams(Params):
         pattern=_MACHINE_TYPE,
         description="Machine type, such as n4-standard-4.",
     )
-    machine_type: str | None = Field(
+    machine_type: Annotated[str | None, OtherName("vm_size")] = Field(
         None, pattern=_MACHINE_TYPE, description="Another name for vmSize."
     )
-    image: str = Field(
+    image: Annotated[
+        str, Field(pattern=r"^[^\s?#{}]+$", max_length=400), AfterValidator(images.known)
+    ] = Field(
         "ubuntu-24.04",
-        pattern=r"^[^\s?#{}]+$",
-        max_length=400,
         description="Alias such as ubuntu-24.04 or debian-12, PROJECT/FAMILY, or the path of an"
         " image or family.",
     )
@@ -167,7 +164,10 @@ class GcpParams(Params):
         dict[str, str], BeforeValidator(pairs_from_text), AfterValidator(_checked_labels)
     ] = Field(default_factory=dict, description="More labels for the VM and its disk.")
     tags: Annotated[
-        dict[str, str], BeforeValidator(pairs_from_text), AfterValidator(_checked_labels)
+        dict[str, str],
+        OtherName("labels"),
+        BeforeValidator(pairs_from_text),
+        AfterValidator(_checked_labels),
     ] = Field(default_factory=dict, description="Another name for labels.")
     network_tags: Annotated[
         tuple[Annotated[str, Field(pattern=rf"^{_NAME}$")], ...], BeforeValidator(list_from_text)
@@ -198,19 +198,4 @@ class GcpParams(Params):
         size = len(self.user_data.get_secret_value().encode(errors="surrogatepass"))
         if size > _MOST_METADATA:
             raise ValueError(f"userData: {size} bytes, and {_MOST_METADATA} are the most")
-        for name, other in (("vm_size", "machine_type"), ("labels", "tags")):
-            given = {name, other} <= self.model_fields_set
-            if given and getattr(self, other) and getattr(self, name) != getattr(self, other):
-                raise ValueError(f"{to_camel(name)} and {to_camel(other)} differ; drop one")
         return self
-
-    def with_one_name_each(self) -> Self:
-        """The same, each value under the first of its two names."""
-        return self.model_copy(
-            update={
-                "vm_size": self.machine_type or self.vm_size,
-                "machine_type": None,
-                "labels": self.labels or self.tags,
-                "tags": {},
-            }
-        )

@@ -12,6 +12,7 @@ import pytest
 from refusals import nobody_answers, refusals_of
 
 from vmops import VM, State, Tags, Target
+from vmops.binding import Binder
 from vmops.errors import InvalidParams, InvalidRequest
 from vmops_azure import images, launch
 from vmops_azure.settings import AzureParams, AzureSettings
@@ -110,7 +111,7 @@ def test_taken_as(name: str, value: Any, typed: Any) -> None:
 
 def test_user_data_of_64_kib() -> None:
     """One byte more than Azure takes is refused, and the data is not shown."""
-    assert len(AzureParams(user_data="x" * MOST).guest_data) == MOST
+    assert len(AzureParams(user_data="x" * MOST).user_data) == MOST
     with pytest.raises(ValueError, match="65536 bytes") as caught:
         AzureParams(user_data="canary" + "x" * (MOST - 5))
     assert "canary" not in str(caught.value)
@@ -118,9 +119,12 @@ def test_user_data_of_64_kib() -> None:
 
 def test_custom_data_is_user_data() -> None:
     """Azure's own name for it is taken; both at once are refused."""
-    assert AzureParams(custom_data="#!/bin/sh").guest_data == "#!/bin/sh"
-    with pytest.raises(ValueError, match="another name"):
-        AzureParams(custom_data="a", user_data="b")
+    binder = Binder("azure", AzureSettings, AzureParams, config={"subscription": SUBSCRIPTION})
+    bound = binder.bind({"vmName": "web-1", "customData": "#!/bin/sh"})
+    assert bound.params.user_data.get_secret_value() == "#!/bin/sh"  # type: ignore[attr-defined]
+    assert "customData" not in bound.echo
+    with pytest.raises(InvalidParams, match="customData and userData are both given and differ"):
+        binder.bind({"vmName": "web-1", "customData": "a", "userData": "b"})
 
 
 # -- where ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from refusals import nobody_answers, refusals_of
 
 from vmops import VM, State, Tags, Target
+from vmops.binding import Binder
 from vmops.errors import InvalidParams, InvalidRequest
 from vmops_gcp import images, launch
 from vmops_gcp.settings import GcpParams, GcpSettings
@@ -20,13 +21,19 @@ MOST = 256 * 1024
 PLACE = {"project": "my-project", "zone": "europe-west1-b"}
 
 BAD: list[tuple[str, Any, str]] = [
-    ("location", "europe-west1-c", "differ"),
     ("zone", "us-east1-b", "config says"),
     ("project", "other-project", "config says"),
     ("vmSize", "large", "pattern"),
     ("vmSize", "", "pattern"),
     ("image", "", "pattern"),
     ("image", "a?b", "pattern"),
+    ("image", "ubuntu-24.4", "did you mean ubuntu-24.04 or ubuntu-22.04?"),
+    ("image", "Debian-12", "did you mean debian-12"),
+    ("image", "windows", "did you mean windows-2022?"),
+    ("image", "plan9", "[family/]NAME, or almalinux-9"),
+    ("image", "a/b/c", "no alias, PROJECT/FAMILY or path"),
+    ("image", "https://evil.example.com/x", "no alias"),
+    ("image", "projects/p/global/images/../x", "no alias"),
     ("network", "My_Net", "pattern"),
     ("subnet", "projects/p/regions/r/subnetworks/../x", "pattern"),
     ("adminUsername", "Me", "pattern"),
@@ -39,7 +46,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("labels", {"Team": "a"}, "lower-case"),
     ("labels", {"team": "A"}, "lower-case"),
     ("labels", {"1a": "x"}, "letter first"),
-    ("tags", {"k": "v" * 64}, "up to 63"),
+    ("labels", {"k": "v" * 64}, "up to 63"),
     ("labels", {f"k{i}": "v" for i in range(51)}, "51 labels"),
     ("metadata", {"ssh-keys": "x"}, "give sshPublicKey"),
     ("metadata", {"user-data": "x"}, "give userData"),
@@ -90,17 +97,44 @@ def test_two_names_for_one_thing(nobody: Any, params: dict[str, Any]) -> None:
         nobody.vm_provision({"vmName": "web-1", **params})
 
 
+def bound(params: dict[str, Any], **config: Any) -> Any:
+    """What a create's params are bound to."""
+    binder = Binder("gcp", GcpSettings, GcpParams, config={"project": "my-project", **config})
+    return binder.bind({"vmName": "web-1", **params}, creating=True)
+
+
 def test_either_name_is_the_same_request() -> None:
-    """So the same VM may be asked for in both ways."""
-    one = GcpParams.model_validate({"machineType": "e2-small", "tags": {"a": "b"}})
-    other = GcpParams.model_validate({"vmSize": "e2-small", "labels": {"a": "b"}})
-    assert one.with_one_name_each() == other.with_one_name_each()
+    """So the same VM may be asked for in both ways; a param replaces a default by any name."""
+    one = bound({"machineType": "e2-small", "tags": {"a": "b"}}, zone="us-east1-b")
+    other = bound({"vmSize": "e2-small", "labels": {"a": "b"}}, location="us-east1-b", vmSize="a1")
+    assert one.params == other.params
+    assert one.settings == other.settings
+
+
+def test_zone_and_location_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One replaces the other from a place that counts less; two of one place are contradictory."""
+    monkeypatch.setenv("VMOPS_GCP_ZONE", "us-east1-b")
+    assert bound({"location": "us-east1-c"}).settings.zone == "us-east1-c"
+    monkeypatch.delenv("VMOPS_GCP_ZONE")
+    monkeypatch.setenv("VMOPS_GCP_LOCATION", "us-east1-b")
+    assert bound({}).settings.zone == "us-east1-b"
+    assert bound({"zone": "us-east1-c"}).settings.zone == "us-east1-c"
+    with pytest.raises(InvalidParams, match="zone and location are both given and differ"):
+        bound({"zone": "us-east1-b", "location": "us-east1-c"})
+    with pytest.raises(InvalidParams, match="config says 'us-east1-c'"):
+        bound({"location": "us-east1-b"}, zone="us-east1-c")
+    monkeypatch.setenv("VMOPS_GCP_ZONE", "us-east1-c")
+    with pytest.raises(InvalidParams, match="VMOPS_GCP_ZONE and VMOPS_GCP_LOCATION differ"):
+        bound({})
 
 
 GOOD: list[tuple[str, Any, Any]] = [
     ("vm_size", "c4-standard-4-lssd", None),
     ("network", "projects/host/global/networks/shared", None),
     ("subnet", "projects/host/regions/europe-west1/subnetworks/a", None),
+    ("image", "debian-12", None),
+    ("image", "my-project/my-family", None),
+    ("image", "https://www.googleapis.com/compute/v1/projects/p-x1/global/images/a", None),
     ("ssh_public_key", f"  {KEY}\n", KEY),
     ("disk_size_gb", "64", 64),
     ("labels", "team=a, cost = b ,", {"team": "a", "cost": "b"}),
@@ -154,13 +188,6 @@ def test_a_zone_that_is_none(zone: str) -> None:
         GcpSettings(project="my-project", zone=zone)
 
 
-def test_zone_and_location_are_one() -> None:
-    """Two values are a contradiction."""
-    assert GcpSettings(project="my-project", location="us-east1-b").zone == "us-east1-b"
-    with pytest.raises(ValueError, match="differ"):
-        GcpSettings(project="my-project", zone="us-east1-b", location="us-east1-c")
-
-
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine on which Google's tools know nothing; the folder of gcloud's configuration."""
@@ -206,7 +233,7 @@ def test_the_place_of_googles_own_tools(nowhere: Path, monkeypatch: pytest.Monke
 def body(**params: Any) -> dict[str, Any]:
     """The insert of a VM with these params, their choices made."""
     settings = GcpSettings(**PLACE)
-    asked = GcpParams(**params).with_one_name_each()
+    asked = GcpParams(**params)
     image = images.resolved(asked.image, asked.vm_size, settings.project)
     tags = Tags("me", "web-1", "t-1", 0, 7, "j")
     target = Target(VM("web-1", State.ABSENT), asked.model_copy(update={"image": image}), tags)
@@ -317,14 +344,7 @@ def test_the_image_that_is_meant(image: str, size: str, path: str) -> None:
     assert images.resolved(image, size, "my-project") == path
 
 
-@pytest.mark.parametrize(
-    "image",
-    ["ubuntu-99.04", "https://evil.example.com/x", "projects/p/global/images/../x", "a/b/c"],
-)
-def test_an_image_that_is_none(image: str) -> None:
-    """The error names the forms and the aliases that there are."""
-    with pytest.raises(InvalidRequest) as caught:
-        images.resolved(image, "e2-medium", "my-project")
-    assert "ubuntu-24.04" in caught.value.hint
+def test_an_alias_that_is_not_for_the_processor() -> None:
+    """It is refused."""
     with pytest.raises(InvalidRequest, match="not made for arm64"):
         images.resolved("windows-2022", "t2a-standard-1", "my-project")
