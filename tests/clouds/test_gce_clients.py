@@ -1,9 +1,12 @@
-"""The GCE emulator under clients that know nothing of it: Google's own library, and libcloud."""
+"""The GCE emulator under clients that know nothing of it: Google's library, gcloud and libcloud."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -173,3 +176,59 @@ def test_libcloud_lists(driver: Any) -> None:
     assert [one.name for one in driver.ex_list_snapshots()] == ["s"]
     assert snapshot.destroy()
     assert driver.destroy_volume(volume)
+
+
+# -- gcloud ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gcloud(quick: Gce, tmp_path: Path) -> Callable[..., Any]:
+    """What `gcloud compute instances` answers, whose every setting is one of this test."""
+    token = tmp_path / "token"
+    token.write_text(quick.cloud.token())
+    settings = {
+        "API_ENDPOINT_OVERRIDES_COMPUTE": f"{quick.cloud.endpoint}/compute/v1/",
+        "AUTH_ACCESS_TOKEN_FILE": str(token),
+        "COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+        "COMPUTE_ZONE": quick.cloud.zone,
+        "CONFIG": str(tmp_path / "gcloud"),
+        "CORE_CHECK_GCE_METADATA": "0",
+        "CORE_DISABLE_FILE_LOGGING": "1",
+        "CORE_DISABLE_PROMPTS": "1",
+        "CORE_DISABLE_USAGE_REPORTING": "1",
+        "CORE_PROJECT": quick.cloud.project,
+        "SURVEY_DISABLE_PROMPTS": "1",
+    }
+    environment = {f"CLOUDSDK_{name}": value for name, value in settings.items()}
+    environment |= {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+
+    def run(*words: str) -> Any:
+        done = subprocess.run(
+            ["gcloud", "compute", "instances", *words, "--format=json"],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=120,
+            check=False,
+        )
+        assert (done.returncode, "did not succeed" in done.stderr) == (0, False), done.stderr
+        return json.loads(done.stdout or "null")
+
+    return run
+
+
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="no gcloud (Google Cloud CLI) here")
+def test_gcloud(quick: Gce, gcloud: Callable[..., Any]) -> None:
+    """A life of a VM by Google's command line: made of a family's image, and seen by a list."""
+    family = ["--image-family=debian-12", "--image-project=debian-cloud"]
+    (made,) = gcloud("create", "vm", "--machine-type=e2-small", *family)
+    assert made["status"] == "RUNNING"
+    assert [one["id"] for one in gcloud("list")] == [made["id"]]
+    gcloud("add-labels", "vm", "--labels=a=b")
+    assert gcloud("describe", "vm")["labels"] == {"a": "b"}
+    gcloud("stop", "vm")
+    assert quick.vm()["status"] == "TERMINATED"
+    gcloud("start", "vm")
+    assert quick.vm()["status"] == "RUNNING"
+    gcloud("delete", "vm")
+    assert not [one for one in quick.cloud.resources() if "/instances/" in one or "/disks/" in one]

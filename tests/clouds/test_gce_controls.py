@@ -146,6 +146,7 @@ def test_permissions_of_a_launch(gce: Gce) -> None:
         ("GET", "operations", "compute.zoneOperations.list"),
         ("POST", "operations/x/wait", "compute.zoneOperations.get"),
         ("GET", "machineTypes/e2-small", "compute.machineTypes.get"),
+        ("GET", "imageFamilyViews/x", "compute.images.getFromFamily"),
     ],
 )
 def test_permissions(gce: Gce, method: str, path: str, permission: str) -> None:
@@ -156,6 +157,20 @@ def test_permissions(gce: Gce, method: str, path: str, permission: str) -> None:
     assert refused.error["message"].startswith(f"Required '{permission}' permission for")
     gce.cloud.settings(permissions=[permission.rpartition(".")[0] + ".*"])
     assert gce.ask(method, path).status != 403
+
+
+@pytest.mark.parametrize(
+    "path", ["global/images", "global/images/family", "zones/-/imageFamilyViews"]
+)
+def test_permission_for_an_image_of_the_project(gce: Gce, path: str) -> None:
+    """A launch from it needs one more, by whichever path it is named."""
+    disk = {"name": "own", "family": "own", "sourceImage": gce_calls.DEBIAN}
+    gce.end(gce.post(f"{gce.project}/global/images", disk))
+    gce.cloud.settings(permissions=sorted(LAUNCH))
+    refused = gce.ask("POST", "instances", gce.wanted(image=f"{path}/own"))
+    assert refused.error["message"].startswith("Required 'compute.images.useReadOnly' permission")
+    gce.cloud.settings(permissions=[*LAUNCH, "compute.images.useReadOnly"])
+    assert gce.ask("POST", "instances", gce.wanted(image=f"{path}/own")).status == 200
 
 
 def test_other_projects(gce: Gce) -> None:

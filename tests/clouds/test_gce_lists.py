@@ -259,6 +259,12 @@ def test_queries_that_are_refused(gce: Gce, query: dict[str, Any]) -> None:
     assert gce.ask("GET", "instances", query=query).status == 400
 
 
+@pytest.mark.parametrize("value", ["true", "True", "false", "False"])
+def test_a_boolean_in_a_query(gce: Gce, value: str) -> None:
+    """As the document writes it, or as gcloud does."""
+    gce.get(f"{gce.project}/aggregated/instances", includeAllScopes=value)
+
+
 def test_a_list(gce: Gce) -> None:
     """What it says of itself; an empty one has no items."""
     path = "projects/vmops-test/zones/europe-west1-b/instances"

@@ -8,6 +8,7 @@ from typing import Any
 
 import gce_calls
 import pytest
+from gce.names import fingerprint
 from gce_calls import SECONDS, Gce
 
 ZONE = "zones/europe-west1-b"
@@ -188,6 +189,12 @@ def test_changes_need_a_fingerprint(gce: Gce, verb: str, body: dict[str, Any], m
     assert new[0] != old[0]
 
 
+def test_a_fingerprint_is_written_as_in_urls() -> None:
+    """So clients that read its bytes, and write them again, give back the same text."""
+    assert not [mark for mark in map(fingerprint, range(100)) if {*mark} & {*"+/"}]
+    assert len({*map(fingerprint, range(100))}) == 100
+
+
 def test_preemption(gce: Gce) -> None:
     """A spot VM is stopped or deleted, and an operation of the system tells it."""
     spot = {"provisioningModel": "SPOT"}
@@ -321,6 +328,24 @@ def test_what_is_offered(gce: Gce) -> None:
     region = gce.get(f"{gce.project}/regions/europe-west1")
     assert "CPUS" in {one["metric"] for one in region["quotas"]}
     assert gce.get(gce.project)["defaultServiceAccount"].endswith("@developer.gserviceaccount.com")
+
+
+@pytest.mark.parametrize("zone", ["-", "europe-west1-b"])
+def test_a_view_of_a_family(gce: Gce, zone: str) -> None:
+    """It shows the newest image, in a zone or in any; gcloud makes VMs of it."""
+    path = f"projects/debian-cloud/zones/{zone}/imageFamilyViews"
+    family = "/compute/v1/projects/debian-cloud/global/images/family/debian-12"
+    assert gce.get(f"/compute/v1/{path}/debian-12") == {"image": gce.get(family)}
+    gce.running(image=f"https://www.googleapis.com/compute/v1/{path}/debian-12")
+    assert gce.get("disks/vm")["sourceImage"] == gce.get(family)["selfLink"]
+    assert gce.ask("GET", f"/compute/v1/{path}/debian-1").reason == "notFound"
+
+
+def test_a_view_in_a_zone_that_is_none(gce: Gce) -> None:
+    """Only `-` is any zone, and of nothing else."""
+    views = f"{gce.project}/zones/mars-1-a/imageFamilyViews/debian-12"
+    assert gce.ask("GET", views).reason == "notFound"
+    assert gce.ask("GET", f"{gce.project}/zones/-/instances").reason == "invalid"
 
 
 def test_a_reserved_address(gce: Gce) -> None:

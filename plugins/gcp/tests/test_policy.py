@@ -22,7 +22,9 @@ ROLE = re.findall(r"^  - (\S+)$", PAGE.files["vmops-role.yaml"], re.MULTILINE)
 ACT_AS = "iam.serviceAccounts.actAs"  # on an account, not in the project's role
 ALL = {*ROLE, ACT_AS}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0pYy5yTqQ2m7v0jN3cQ3k1rPq8Zb4mWc6JtYh9sD2x me@laptop"
+OWN = "global/images/own"
 FULL = {
+    "image": OWN,
     "publicIp": True,
     "sshPublicKey": KEY,
     "userData": "#!/bin/sh\ntrue\n",
@@ -34,6 +36,15 @@ FULL = {
 def allow(gce: Any, permissions: set[str]) -> None:
     """Let the emulator refuse whatever needs another permission."""
     gce.settings(permissions=sorted(permissions))
+
+
+def own_image(gce: Any) -> None:
+    """Make an image that is the project's."""
+    source = "projects/debian-cloud/global/images/family/debian-12"
+    path = f"/compute/v1/projects/{gce.project}/global/images"
+    status, _, body = gce.call("POST", path, {"name": "own", "sourceImage": source})
+    assert status == 200, body
+    gce.advance(60)
 
 
 def refused(gce: Any, since: int = 0) -> list[str]:
@@ -50,7 +61,8 @@ def doctor(config: dict[str, Any]) -> bool:
 
 
 def test_role_allows_a_whole_life(config: dict[str, Any], gce: Any, tmp_path: Path) -> None:
-    """With these permissions alone, nothing is refused."""
+    """With these permissions alone, nothing is refused, even with an image of one's own."""
+    own_image(gce)
     allow(gce, ALL)
     web = {"vmName": "web-1"}
     names = [{"vmName": f"node-{i}"} for i in range(10)]
@@ -71,6 +83,7 @@ def test_role_allows_a_whole_life(config: dict[str, Any], gce: Any, tmp_path: Pa
 
 def test_each_permission_is_needed(config: dict[str, Any], gce: Any, tmp_path: Path) -> None:
     """Without it, GCE refuses a call that the page says it is for."""
+    own_image(gce)
     running, stopped = {"vmName": "web-1"}, {"vmName": "web-2"}
     names = [{"vmName": f"node-{i}"} for i in range(10)]
     with VMOps(config, journal=tmp_path / "journal.db") as ops:

@@ -83,9 +83,8 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
 
     def resolve(self, params: GcpParams) -> GcpParams:
         """An alias becomes the path of an image or of a family."""
-        plain = params.with_one_name_each()
-        image = images.resolved(plain.image, plain.vm_size, self.settings.project)
-        return plain.model_copy(update={"image": image})
+        image = images.resolved(params.image, params.vm_size, self.settings.project)
+        return params.model_copy(update={"image": image})
 
     def provision(self, vm: Target[GcpParams], token: str) -> Handle:
         """Insert the VM; a request that GCE has had already is answered with its operation."""
@@ -102,7 +101,7 @@ class GcpBackend(Backend[GcpSettings, GcpParams]):
             raise
         if not record.target_id:
             raise NotGceError("the answer to a create does not tell the new VM's id")
-        return {"vmId": record.target_id, **record.handle()}
+        return record.handle()
 
     def start(self, vm: Target[GcpParams], token: str) -> Handle:
         """Start a VM that is TERMINATED, GCE's word for stopped."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Final
 
 from vmops.errors import InvalidRequest
 
-__all__ = ["ALIASES", "architecture", "resolved"]
+__all__ = ["ALIASES", "architecture", "known", "resolved"]
 
 _ARM: Final = re.compile(r"(t2a|[a-z]4a|a4x)-", re.ASCII)
 """Machine series with an Arm processor ("Arm VMs on Compute", Compute Engine documentation)."""
@@ -45,11 +46,33 @@ def architecture(vm_size: str) -> str:
     return "arm64" if _ARM.match(vm_size) else "amd64"
 
 
+def known(image: str) -> str:
+    """An image that there may be: an alias, or what has the form of PROJECT/FAMILY or of a path.
+
+    An `AfterValidator` of pydantic.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    plain = _URL.sub("", image, count=1)
+    if image in ALIASES or _PATH.fullmatch(plain) or _FAMILY.fullmatch(plain):
+        return image
+    near = difflib.get_close_matches(image.lower(), ALIASES)
+    forms = f"projects/PROJECT/global/images/[family/]NAME, or {', '.join(sorted(ALIASES))}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"give {forms}"
+    raise ValueError(f"it is no alias, PROJECT/FAMILY or path; {hint}")
+
+
 def resolved(image: str, vm_size: str, project: str) -> str:
     """The path of the image or family that is meant.
 
+    Args:
+        image: A known one.
+        vm_size: The machine type, whose processor an alias follows.
+        project: The project of a path that names none.
+
     Raises:
-        InvalidRequest: There is no such alias for this machine type.
+        InvalidRequest: An alias is not for this machine type.
     """
     image = _URL.sub("", image, count=1)
     if path := _PATH.fullmatch(image):
@@ -57,12 +80,6 @@ def resolved(image: str, vm_size: str, project: str) -> str:
     if family := _FAMILY.fullmatch(image):
         return f"projects/{family['project']}/global/images/family/{family['family']}"
     cpu = architecture(vm_size)
-    if image not in ALIASES:
-        known = ", ".join(sorted(ALIASES))
-        raise InvalidRequest(
-            f"gcp: image {image!r} is no alias, PROJECT/FAMILY or path",
-            hint=f"give projects/PROJECT/global/images/[family/]NAME, or {known}",
-        )
     if cpu not in ALIASES[image]:
         raise InvalidRequest(
             f"gcp: image {image!r} is not made for {cpu}, which {vm_size} has",

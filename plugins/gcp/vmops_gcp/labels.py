@@ -33,15 +33,17 @@ def rewrite(compute: Compute, operations: Operations, vm: VM, tags: Tags) -> Non
     model = compute.get("InstancesClient", instance=vm.id)
     if model is None:
         raise NotFound(f"gcp: VM {vm.name!r} is gone")
-    begun = [_changed(compute, "InstancesClient", vm.id, model, vm, tags)]
+    begun = {
+        ("InstancesClient", vm.id): _changed(compute, "InstancesClient", vm.id, model, vm, tags)
+    }
     for disk in model.disks:
         zonal, _, name = disk.source.rpartition("/disks/")
         if disk.auto_delete and name and "/regions/" not in zonal:
             shown = compute.get("DisksClient", disk=name)
-            begun.append(_changed(compute, "DisksClient", name, shown, vm, tags))
-    for record in begun:
-        if record is not None:
-            _finish(operations, record, vm)
+            begun["DisksClient", name] = _changed(compute, "DisksClient", name, shown, vm, tags)
+    for (client, name), record in begun.items():
+        if record is not None and not _finished(operations, record, vm):
+            _confirm(compute, client, name, vm, tags)
 
 
 def _changed(  # noqa: PLR0913, PLR0917  (a resource, and what is to become of it)
@@ -93,9 +95,25 @@ def _merged(shown: Any, tags: Tags) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
-def _finish(operations: Operations, record: Record, vm: VM) -> None:
-    last = record if record.done else operations.wait(record.name, _ENOUGH)
+def _finished(operations: Operations, record: Record, vm: VM) -> bool:
+    """Whether a change of labels is over; False where GCE has forgotten it meanwhile."""
+    try:
+        last = record if record.done else operations.wait(record.name, _ENOUGH)
+    except Exception as exc:
+        fault = read(exc)
+        if fault is None or fault.code != "notFound":
+            raise
+        return False
     if error := last.error(vm.name):
         raise error
     if not last.done:
         raise NotGceError(f"the labels of VM {vm.name!r} are still being changed")
+    return True
+
+
+def _confirm(compute: Compute, client: str, name: str, vm: VM, tags: Tags) -> None:
+    """The labels are written, as the resource itself shows; one that is gone needs none."""
+    got, _, _ = _BODIES[client]
+    shown = compute.get(client, **{got: name})
+    if shown is not None and Tags.from_dict(shown.labels) != tags:
+        raise NotGceError(f"the labels of VM {vm.name!r} may not have been changed")

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from vmops import Action, Operation
-from vmops.errors import CloudError
+from vmops.errors import CloudError, InvalidRequest
 from vmops_gcp.client import Compute, epoch
 from vmops_gcp.errors import NotGceError, caused, read
 
-__all__ = ["Operations", "Record", "begun", "name_of", "request_id"]
+__all__ = ["Operations", "Record", "begun", "misnamed", "name_of", "request_id"]
 
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _NAMESPACE: Final = uuid.UUID("0d6e52a4-0c3c-5d5a-8d0c-6a4be0a6b8f3")
@@ -50,7 +50,7 @@ class Record:
         shown: The protobuf message.
     """
 
-    __slots__ = ("_errors", "begun", "done", "http_status", "kind", "name", "target_id")
+    __slots__ = ("_errors", "begun", "done", "http_status", "kind", "name", "target", "target_id")
 
     def __init__(self, shown: Any) -> None:  # noqa: ANN401  (an Operation of the SDK)
         """Read what is needed.
@@ -63,6 +63,7 @@ class Record:
         self.name: str = shown.name
         self.done: bool = shown.status == _done_status()
         self.kind: str = shown.operation_type
+        self.target: str = shown.target_link.rpartition("/instances/")[2]
         self.target_id: str = str(shown.target_id) if shown.target_id else ""
         self.begun = epoch(shown.insert_time) or 0.0
         self.http_status: int = shown.http_error_status_code
@@ -76,12 +77,13 @@ class Record:
 
     def is_about(self, operation: Operation) -> bool:
         """Whether it is what an operation's URL says: a forged one may name another VM or verb."""
-        same_vm = self.target_id in {"", operation.vm_id} or not operation.vm_id
+        same_vm = bool(self.target_id) and self.target_id == operation.vm_id
         return same_vm and self.kind in {"", *_KINDS[operation.action]}
 
     def handle(self) -> dict[str, str]:
-        """What a URL keeps of it."""
-        return {"operation": self.name, "begun": str(int(self.begun))}
+        """What a URL keeps of it; without the VM's number it is not believed later."""
+        vm = {"vmId": self.target_id} if self.target_id else {}
+        return {**vm, "operation": self.name, "begun": str(int(self.begun))}
 
 
 class Operations:
@@ -132,6 +134,22 @@ class Operations:
             if read(exc) is None:
                 raise
         return {}
+
+
+def misnamed(operation: Operation, name: str) -> CloudError | None:
+    """The refusal of an operation whose URL gives a VM's number another name than GCE does.
+
+    Args:
+        operation: What the URL says; of a VM without a name of ours, its number for both.
+        name: What GCE calls it; empty or its number where GCE does not tell.
+    """
+    number = operation.vm_id
+    if operation.vm in {name, number} or name in {"", number}:
+        return None
+    return InvalidRequest(
+        f"gcp: VM {number} is {name!r}, and the operation's URL calls it {operation.vm!r}",
+        hint="wait for the URL as it was given",
+    )
 
 
 def name_of(operation: Operation) -> str:

@@ -31,7 +31,7 @@ from vmops_gcp.errors import read
 from vmops_gcp.held import MOST, HeldWaits
 from vmops_gcp.machines import Machines
 from vmops_gcp.memory import Memory
-from vmops_gcp.operations import Operations, Record, begun, name_of
+from vmops_gcp.operations import Operations, Record, begun, misnamed, name_of
 
 __all__ = ["Waiting"]
 
@@ -87,8 +87,26 @@ class Waiting:
                 named.setdefault(name, []).append(operation)
         ended = {name: record for name in named if (record := self._ended.take(name)) is not None}
         found = self._told({name: named[name] for name in ended}, ended)
-        left = {name: some for name, some in named.items() if name not in ended}
-        return found | (self._asked(left, now, timeout, at_once=bool(found)) if left else {})
+        if left := {name: some for name, some in named.items() if name not in ended}:
+            found |= self._asked(left, now, timeout, at_once=bool(found))
+        return found | self._misnamed([one for one in operations if one.id not in found])
+
+    def _misnamed(self, operations: Sequence[Operation]) -> dict[str, Progress]:
+        """Those without a record that are none: the core judges the others by the numbers alone."""
+        numbered = [one for one in operations if one.vm_id not in {"", one.vm}]
+        unseen = [Ref(one.vm, one.vm_id) for one in numbered if not self._name(one)]
+        try:
+            self._machines.describe(unseen)
+        except Exception as exc:  # the core meets it as well, and knows what to do
+            if read(exc) is None:
+                raise
+        refused = {one.id: misnamed(one, self._name(one)) for one in numbered}
+        return {id_: Failed(error) for id_, error in refused.items() if error is not None}
+
+    def _name(self, operation: Operation) -> str:
+        """What GCE calls the VM with an operation's number; empty if it has not been seen."""
+        vm = self._machines.known(operation.vm_id)
+        return "" if vm is None else vm.name
 
     def _asked(
         self,
@@ -203,6 +221,8 @@ class Waiting:
     # -- each -------------------------------------------------------------------------------------
 
     def _step(self, operation: Operation, record: Record) -> Progress:
+        if refused := misnamed(operation, record.target):
+            return Failed(refused)
         if not record.done:
             return Pending()
         error = record.error(operation.vm)

@@ -18,6 +18,10 @@ BASE = "/compute/v1/"
 _ANY = "{}"
 # Google's clients know this parameter of lists, their document has it no more
 _PARTIAL = {"returnPartialSuccess": {"type": "boolean", "location": "query"}}
+# what Google takes beside its own patterns: gcloud asks for a family's newest image in no zone
+ANY_ZONE = "-"
+_BESIDE = {("imageFamilyViews.get", "zone"): ANY_ZONE}
+_BOOLEANS = {"true": True, "false": False, "True": True, "False": False}  # the latter are gcloud's
 _INTEGER = re.compile(r"[0-9]+")
 
 
@@ -87,9 +91,9 @@ class Method:
 def _typed(name: str, text: str, rule: dict[str, Any]) -> Any:
     kind = rule["type"]
     if kind == "boolean":
-        if text not in {"true", "false"}:
+        if text not in _BOOLEANS:
             raise badly_formed(f"Invalid value at '{name}' (TYPE_BOOL), \"{text}\"")
-        return text == "true"
+        return _BOOLEANS[text]
     if kind == "integer":
         if not _INTEGER.fullmatch(text) or int(text) >= 2**32:
             raise badly_formed(f"Invalid value at '{name}' (TYPE_UINT32), \"{text}\"")
@@ -139,7 +143,8 @@ class Discovery:
             method = self._methods[id_] = Method(id_, raw)
         named = dict(zip(method.names, map(unquote, values), strict=True))
         for name, pattern in method.patterns.items():
-            if not pattern.fullmatch(named[name]):
+            beside = _BESIDE.get((id_, name))
+            if named[name] != beside and not pattern.fullmatch(named[name]):
                 why = f"Must be a match of regex '{pattern.pattern}'"
                 raise invalid(name, named[name], why)
         return method, named

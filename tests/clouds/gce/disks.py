@@ -70,7 +70,7 @@ def _source(asked: dict[str, Any], request: Request, at: str) -> Resource | None
         given = given or request.query.get("sourceImage", "")
     if given:
         field = f"{at}.sourceImage"
-        path = names.path_of(given, request.project, field, images.PATTERN)
+        path = images.plain(names.path_of(given, request.project, field, images.PATTERN))
         if (found := images.find(path)) is not None:
             return found
         if "/family/" in path:

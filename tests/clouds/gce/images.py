@@ -8,6 +8,7 @@ from typing import Any
 
 from gce import errors, names
 from gce.catalogue import number
+from gce.discovery import ANY_ZONE
 from gce.operations import Error, Plan, begin
 from gce.request import Request, free_name
 from gce.resource import Resource, made
@@ -49,7 +50,11 @@ _PUBLIC = {
         windows-2022 windows-server-2022-dc-v X86_64 50
         windows-2025 windows-server-2025-dc-v X86_64 50""",
 }
-PATTERN = rf"global/images/(?:family/)?{names.NAME}"
+PATTERN = (
+    rf"global/images/(?:family/)?{names.NAME}"
+    rf"|zones/(?:{ANY_ZONE}|{names.NAME})/imageFamilyViews/{names.NAME}"
+)
+_VIEW = re.compile(r"zones/[^/]+/imageFamilyViews/")
 _ALL = re.compile(rf"projects/([^/]+)/global/images/(family/)?({names.NAME})")
 
 
@@ -85,6 +90,11 @@ def _image(project: str, name: str, family: str, architecture: str, size: str) -
     return Resource("images", place, body)
 
 
+def plain(path: str) -> str:
+    """The path of an image or family; a zone's view of a family shows what the family has."""
+    return _VIEW.sub("global/images/family/", path, count=1)
+
+
 def find(path: str) -> Resource | None:
     """An image by its path, or by its family's."""
     if (parts := _ALL.fullmatch(path)) is None:
@@ -107,6 +117,11 @@ def from_family(request: Request) -> Resource:
     if (found := find(path)) is None:
         raise errors.missing(path)
     return found
+
+
+def view(request: Request) -> dict[str, Any]:
+    """The newest image of a family in a zone: all images are in all zones."""
+    return {"image": from_family(request).body}
 
 
 def license_of(request: Request) -> dict[str, Any]:
@@ -189,7 +204,7 @@ def _source(request: Request) -> Resource:
     ):
         if not body.get(field):
             continue
-        path = names.path_of(body[field], project, f"resource.{field}", pattern)
+        path = plain(names.path_of(body[field], project, f"resource.{field}", pattern))
         place, kind, name = path.rsplit("/", 2)
         source = find(path) if field == "sourceImage" else world.find(kind, place, name)
         if source is None:

@@ -23,7 +23,7 @@ from gce import (
 from gce.request import Request
 from gce.world import world
 
-_PUBLIC = {"images", "licenses"}
+_PUBLIC = {"images", "imageFamilyViews", "licenses"}
 """What Google's own projects show to everybody."""
 Handler = Callable[[Request], Any]
 
@@ -56,6 +56,7 @@ _HANDLERS: dict[str, Handler] = {
     "disks.setLabels": labels.set_labels,
     "images.insert": images.insert,
     "images.getFromFamily": images.from_family,
+    "imageFamilyViews.get": images.view,
     "licenses.get": images.license_of,
     "images.setLabels": labels.set_labels,
     "snapshots.insert": images.insert,

@@ -39,9 +39,9 @@ def _summer(year: int) -> tuple[datetime, datetime]:
 
 
 def fingerprint(value: Any) -> str:
-    """Eight bytes that change with a value."""
+    """Eight bytes that change with a value, in the alphabet of URLs, as gcloud gives them back."""
     mixed = hash(repr(value)) & (2**64 - 1)
-    return base64.b64encode(mixed.to_bytes(8, "big")).decode()
+    return base64.urlsafe_b64encode(mixed.to_bytes(8, "big")).decode()
 
 
 def operation(at: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from gce import catalogue, errors, names, quotas, tokens
 from gce.answers import Listing
+from gce.discovery import ANY_ZONE
 from gce.lists import page
 from gce.request import Request
 from gce.resource import Resource
@@ -37,7 +38,7 @@ def _bodies(collection: str, project: str, zone: str) -> list[dict[str, Any]]:
 
 def need_zone(request: Request) -> None:
     """Refuses a zone that there is not."""
-    if request.zone and request.zone not in catalogue.ZONES:
+    if request.zone and request.zone not in {*catalogue.ZONES, ANY_ZONE}:
         raise errors.missing(f"projects/{request.project}/zones/{request.zone}")
     region = request.params.get("region")
     if region and region not in catalogue.REGIONS:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-from gce import names, tokens
+from gce import images, names, tokens
 from gce.errors import Refused
 from gce.request import Request
 from gce.world import world
@@ -55,6 +55,10 @@ def _has(held: tuple[str, ...], permission: str) -> bool:
 
 def _needed(request: Request) -> Iterator[Need]:
     collection, verb = request.collection, request.verb
+    if collection == "imageFamilyViews":
+        family = f"projects/{request.project}/global/images/family/{request.target}"
+        yield "compute.images.getFromFamily", family
+        return
     yield f"compute.{collection}.{_VERBS.get(verb, verb)}", _path(request)
     if verb != "insert":
         return
@@ -115,7 +119,7 @@ def _of_attached(request: Request, disk: dict[str, Any], index: int) -> Iterator
 def _of_disk(request: Request, disk: dict[str, object], name: str) -> Iterator[Need]:
     """Of a disk besides `create`."""
     for field, kind in (("sourceImage", "images"), ("sourceSnapshot", "snapshots")):
-        path = _full(str(disk.get(field) or ""), request)
+        path = images.plain(_full(str(disk.get(field) or ""), request))
         if path.startswith(f"projects/{request.project}/global/{kind}/"):
             yield f"compute.{kind}.useReadOnly", path
     if disk.get("labels"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vmops import Ref, Status, Tags, Target, VMOps
+from vmops import VM, Ref, State, Status, Tags, Target, VMOps
 from vmops.errors import Conflict, NotFound, NotSupported
 from vmops_gcp.backend import GcpBackend
 from vmops_gcp.settings import GcpParams, GcpSettings
@@ -105,6 +105,15 @@ def test_what_took_over_a_name_is_left_alone(ops: VMOps, gcp: Any, backend: Any)
     assert "labels" not in gcp.model("web-1")
 
 
+def test_what_is_done_by_name_has_the_vms_number(ops: VMOps, gcp: Any, backend: Any) -> None:
+    """Of a VM that was not to be seen: an operation without its VM's number is not believed."""
+    own = gcp.up(ops)
+    unseen = Target(VM("web-1", State.ABSENT), GcpParams())
+    assert backend.stop(unseen, "t", "release")["vmId"] == own
+    gcp.until("web-1", "TERMINATED")
+    assert backend.deprovision(unseen, "t")["vmId"] == own
+
+
 def test_a_name_that_was_taken_over_is_gone_to_a_wait(ops: VMOps, gcp: Any) -> None:
     """The deletion of a VM has succeeded, whoever has its name now."""
     gcp.up(ops)
@@ -144,8 +153,6 @@ def test_many_names_are_found_by_filters_or_all_at_once(ops: VMOps, gcp: Any, ba
 
 def test_a_create_that_was_carried_out_is_found_again(gcp: Any, ops: VMOps, backend: Any) -> None:
     """After GCE has forgotten the requestId: the labels tell whose it is, a list its operation."""
-    from vmops import VM, State
-
     params = GcpParams(image="projects/debian-cloud/global/images/family/debian-12")
     tags = Tags("me", "web-1", "token-1")
     target = Target(VM("web-1", State.ABSENT), params, tags)
@@ -161,8 +168,6 @@ def test_a_create_that_was_carried_out_is_found_again(gcp: Any, ops: VMOps, back
 
 def test_the_same_token_is_the_same_request(gcp: Any, backend: Any) -> None:
     """The requestId is derived, so that any process sends the same one."""
-    from vmops import VM, State
-
     params = GcpParams(image="projects/debian-cloud/global/images/family/debian-12")
     target = Target(VM("web-1", State.ABSENT), params, Tags("me", "web-1", "t"))
     handles = [backend.provision(target, "t") for _ in range(3)]
@@ -215,12 +220,13 @@ def test_a_vm_that_is_suspended_while_it_is_waited_for(gcp: Any, ops: VMOps) -> 
 
 
 def test_stopped_is_what_gce_calls_terminated(gcp: Any, ops: VMOps) -> None:
-    """It holds no compute, so deallocating it has nothing to do; there is no other way to stop."""
+    """It holds no compute, so there is no other way to stop, nor is there more to do to it."""
     gcp.up(ops)
     gcp.wait(ops, ops.vm_stop(WEB))
     seen = ops.describe(WEB)
     assert (gcp.power("web-1"), seen.state, seen.holds_compute) == ("TERMINATED", "stopped", False)
     assert ops.vm_deprovision({**WEB, "deprovisionMode": "deallocate"})[0] is Status.SUCCEEDED
+    assert ops.vm_stop({**WEB, "stopMode": "keep"})[0] is Status.SUCCEEDED
     gcp.wait(ops, ops.vm_start(WEB))
     status, result = ops.vm_stop({**WEB, "stopMode": "keep"})
     assert (status, type(result.error)) == (Status.FAILED, NotSupported)
@@ -308,6 +314,18 @@ def test_labels_that_somebody_changes_at_the_same_time(gcp: Any, ops: VMOps) -> 
     gcp.cloud.fault(**changed, times=9)
     status, result = ops.renew({"vmName": "web-1", "ttl": 9000})
     assert (status, type(result.error)) == (Status.FAILED, Conflict)
+
+
+def test_a_change_of_labels_that_is_forgotten(gcp: Any, ops: VMOps) -> None:
+    """Where GCE keeps no record of the change, the labels tell: at once, or when they show."""
+    gcp.up(ops, ttl=3600)
+    gcp.cloud.settings(labels=0.2)
+    fault = {"method": "POST", "path": "/wait$", "status": 404, "reason": "notFound"}
+    gcp.cloud.fault(**fault, times=4)
+    assert ops.renew({"vmName": "web-1", "ttl": 7200})[0] is Status.SUCCEEDED
+    for resource in ("instances", "disks"):
+        shown = gcp.cloud.call("GET", gcp.path(f"{resource}/web-1"))[2]["labels"]
+        assert int(shown["vmops-expires"]) > time.time() + 5000
 
 
 def test_a_vm_that_another_install_has_taken_over_is_not_renewed(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vmops import Operation, Status, VMOps
-from vmops.errors import AuthError, InvalidURL, NoCapacity, QuotaExceeded
+from vmops.errors import AuthError, InvalidRequest, InvalidURL, NoCapacity, QuotaExceeded
 from vmops_gcp.held import MOST
 
 WEB = {"vmName": "web-1"}
@@ -28,6 +28,12 @@ def with_handle(result: dict[str, Any], **changes: str) -> dict[str, Any]:
     forged = {**operation.handle, **changes}
     url = replace(operation, handle={k: v for k, v in forged.items() if v}).to_url()
     return {"asyncResultsUrl": url, "pollTimeout": 10}
+
+
+def of_another(result: dict[str, Any], vm: str, **changes: str) -> dict[str, Any]:
+    """The same, about a VM of another name."""
+    url = with_handle(result, **changes)["asyncResultsUrl"]
+    return {"asyncResultsUrl": replace(Operation.from_url(url), vm=vm).to_url()}
 
 
 # -- the seven situations ------------------------------------------------------------------------
@@ -356,6 +362,37 @@ def test_an_operation_of_another_vm_is_not_believed(ops: VMOps, gcp: Any) -> Non
     gcp.wait(ops, (Status.PENDING, deleted))
     forged = with_handle(stopped, operation=handle(deleted)["operation"])
     assert ops.wait_vm_operation({**forged, "pollTimeout": 1.5})[0] is Status.TIMED_OUT
+
+
+@pytest.mark.parametrize("number", ["", "own"])
+def test_a_deletion_of_another_vm_is_not_believed(ops: VMOps, gcp: Any, number: str) -> None:
+    """A URL whose operation is another VM's is judged by its own VM, be that numbered or not."""
+    own = gcp.up(ops, "web-1")
+    gcp.up(ops, "web-2")
+    _, deleted = ops.vm_deprovision({"vmName": "web-2"})
+    gcp.wait(ops, (Status.PENDING, deleted))
+    forged = of_another(deleted, "web-1", vmId=number and own)
+    assert ops.wait_vm_operation({**forged, "pollTimeout": 1.5})[0] is Status.TIMED_OUT
+    assert gcp.power("web-1") == "RUNNING"
+
+
+@pytest.mark.parametrize("verb", ["provision", "deprovision"])
+@pytest.mark.parametrize("way", ["seen", "unseen", "unrecorded"])
+def test_a_name_that_is_not_the_numbers_is_refused(
+    ops: VMOps, gcp: Any, verb: str, way: str
+) -> None:
+    """A URL with one VM's name and another's number says nothing of either."""
+    answer = ops.vm_provision(gcp.params("web-2"))
+    gcp.wait(ops, answer)
+    if verb == "deprovision":
+        gcp.cloud.settings(delete=30.0)
+        answer = ops.vm_deprovision({"vmName": "web-2"})
+    forged = of_another(answer[1], "web-1", **({"operation": ""} if way == "unrecorded" else {}))
+    asker = ops if way == "seen" else VMOps(gcp.config, journal=None)
+    status, result = asker.wait_vm_operation({**forged, "pollTimeout": 5})
+    asker.close()
+    assert (status, type(result.error)) == (Status.FAILED, InvalidRequest)
+    assert "is 'web-2', and the operation's URL calls it 'web-1'" in str(result.error)
 
 
 def test_one_look_at_many_is_a_look(ops: VMOps, gcp: Any) -> None:
