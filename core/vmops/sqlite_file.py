@@ -83,13 +83,12 @@ class SqliteFile:
         for left in self.path.parent.glob(fresh.name + "*"):  # by a process that was killed here
             left.unlink()
         os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        engine = _engine(fresh)
+        engine = _engine(fresh, poolclass=sa.NullPool)  # closed with the block, whatever happens
         with engine.connect() as connection:
             _synchronous(connection, "FULL")
             with connection.begin():
                 prepare(connection)
             _move_log_into(connection, fresh)
-        engine.dispose()
         fresh.replace(self.path)
         _sync_folder(self.path.parent)
 
@@ -170,9 +169,9 @@ class _Waiter:
         os.close(self._descriptor)
 
 
-def _engine(path: Path) -> sa.Engine:
+def _engine(path: Path, poolclass: type[sa.Pool] | None = None) -> sa.Engine:
     arguments = {"timeout": 30, "check_same_thread": False}
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args=arguments)
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args=arguments, poolclass=poolclass)
     sa.event.listen(engine, "connect", _set_up)
     sa.event.listen(engine, "begin", _begin)
     return engine
@@ -183,11 +182,13 @@ def _begin(connection: sa.Connection) -> None:
 
 
 def _set_up(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
     connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours: see _engine
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
+        connection.execute("PRAGMA synchronous=NORMAL")  # type: ignore[attr-defined]
+    except BaseException:
+        connection.close()  # type: ignore[attr-defined]  # the pool has not got it yet
+        raise
 
 
 def _synchronous(connection: sa.Connection, level: str) -> None:
@@ -275,10 +276,9 @@ def _is_something_else(path: Path) -> bool:
         _, _, version, _ = _HEADER.unpack(file.read(_HEADER.size))
     if version != 1:  # a journal is in WAL mode, unless some tool wrote a copy of it
         return False
-    engine = sa.create_engine(f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true")
-    with engine.connect() as connection:
+    uri = f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true"
+    with sa.create_engine(uri, poolclass=sa.NullPool).connect() as connection:
         names = sa.inspect(connection).get_table_names()
-    engine.dispose()
     return not {"meta", "vms"} <= set(names)
 
 

@@ -71,8 +71,12 @@ class SqlStore:
         self.install_id, self.journal_id = known["install"], known["journal"]
 
     def _prepare(self) -> dict[str, str]:
-        with self._transaction(durable=True) as connection:
-            return prepare(connection, self.place)
+        try:
+            with self._transaction(durable=True) as connection:
+                return prepare(connection, self.place)
+        except BaseException:
+            self.close()  # nobody else has this store yet
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[SqlTables]:

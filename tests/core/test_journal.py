@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ VM = {"vmName": "web-1"}
 
 def rows(journal: Path) -> list[tuple[Any, ...]]:
     """(vm, state, generation, token) of every row."""
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection:
         return connection.execute("select vm, state, generation, token from vms").fetchall()
 
 
@@ -54,7 +55,7 @@ def test_token_is_derived_from_install_uid_and_generation(ops: VMOps, journal: P
     import hashlib
 
     ops.vm_provision(VM)
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection:
         (install,) = connection.execute("select value from meta where key='install'").fetchone()
         uid, token = connection.execute("select uid, token from vms").fetchone()
     assert token == hashlib.sha256(f"{install}/{uid}/0".encode()).hexdigest()[:32]
@@ -119,7 +120,7 @@ def test_start_and_stop_write_no_intent(ops: VMOps, journal: Path) -> None:
     before = rows(journal)
     ops.wait_vm_operation(ops.vm_stop(VM)[1])
     assert rows(journal) == before
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection:
         actions = connection.execute("select action, status from operations").fetchall()
     assert actions == [("provision", "succeeded"), ("stop", "succeeded")]
 
@@ -201,7 +202,7 @@ def test_corrupt_journal_stops_creates_not_waits(
 def test_newer_schema_is_refused(ops: VMOps, registry: Registry, journal: Path) -> None:
     """A journal of a newer vmops is left alone, with advice."""
     ops.vm_provision(VM)
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection, connection:
         connection.execute("update meta set value='99' where key='schema'")
     with VMOps({"backend": "memory"}, journal=journal, registry=registry) as other:
         status, result = other.vm_provision(VM)
@@ -271,7 +272,7 @@ def test_sixteen_writers_lose_nothing(tmp_path: Path) -> None:
         for n in range(8)
     ]
     assert [writer.wait(60) for writer in writers] == [0] * 8
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection:
         found = connection.execute("select count(*), count(distinct sequence) from vms").fetchone()
     assert found == (160, 160)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def reasons(ops: VMOps, **how: Any) -> dict[str, tuple[Reason, bool]]:
 def set_row(journal: Path, **values: object) -> None:
     """Let all rows say something else."""
     changes = ", ".join(f"{key} = ?" for key in values)
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection, connection:
         connection.execute(f"update vms set {changes}", list(values.values()))  # noqa: S608
 
 
@@ -63,7 +64,7 @@ def test_an_expired_vm_is_reaped_and_its_row_closed(ops: VMOps, world: Any, jour
     (item,) = ops.reap(yes=True)
     assert ops.wait_vm_operation({"asyncResultsUrl": item.url})[0] is Status.SUCCEEDED
     assert alive(world) == []
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection:
         assert connection.execute("select state from vms").fetchall() == [("GONE",)]
 
 
@@ -153,7 +154,7 @@ def test_a_failed_create_is_reaped_only_if_it_failed(ops: VMOps, world: Any, jou
 def test_an_unrecorded_vm_is_left_alone(ops: VMOps, world: Any, journal: Path) -> None:
     """A VM of ours that no row knows is listed, and whatever is said it is not reaped."""
     made(ops)
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection, connection:
         connection.execute("delete from vms")
     assert reasons(ops, yes=True) == {"web-1": (Reason.UNRECORDED, False)}
     assert reasons(ops, yes=True, unrecorded=True) == {"web-1": (Reason.UNRECORDED, False)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def other(registry: Registry, journal: Path) -> Iterator[VMOps]:
 
 def state(journal: Path) -> str:
     """The state of the only row."""
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection:
         ((found,),) = connection.execute("select state from vms").fetchall()
     return str(found)
 
@@ -189,7 +190,7 @@ def test_operations_that_nobody_waited_for_are_closed(
     world.clock.advance(world.delay)
     assert found(other) == [("stop", Found.LIVE)]
     assert found(other) == []
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection:
         (open_ones,) = connection.execute("select count(*) from operations where ended is null")
     assert open_ones == (0,)
 
@@ -227,11 +228,11 @@ def test_an_end_is_when_it_was_seen_first(
     """Waiting for the same URL again does not make an operation longer."""
     pending = ops.vm_provision(VM)[1]
     ops.wait_vm_operation(pending)
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection:
         ((before,),) = connection.execute("select ended from operations")
     world.clock.advance(1000.0)
     assert other.wait_vm_operation(pending)[0] is Status.SUCCEEDED
-    with sqlite3.connect(journal) as connection:
+    with closing(sqlite3.connect(journal)) as connection:
         ((after,),) = connection.execute("select ended from operations")
     assert before == after
 

@@ -99,6 +99,19 @@ def test_an_unfit_file_is_refused_and_left_as_it_is(
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize("harm", [scribble, newer])
+def test_a_refused_file_is_let_go_of(file: Path, harm: Callable[[Path], None]) -> None:
+    """Nothing of it stays open, and the next attempt looks at it as closely as the first."""
+    harm(file)
+    with pytest.raises(JournalError):
+        SqlStore(file)
+    opened = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+    assert str(file) not in opened
+    empty(file)
+    with pytest.raises(JournalError, match="is cut off"):
+        SqlStore(file)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_another_users_journal_is_refused(file: Path) -> None:
     """Whoever could have planted it could have us delete VMs."""
@@ -199,7 +212,7 @@ def test_an_sqlite_url_is_its_file(file: Path) -> None:
 def old(tmp_path: Path) -> Path:
     """A journal as the first schema wrote it."""
     file = tmp_path / "journal.db"
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.executescript(V1.read_text())
     file.chmod(0o600)
     return file
@@ -223,7 +236,7 @@ def test_schema_1_is_taken_along(old: Path) -> None:
         assert store.install_id == "afc8581b824f3d3d"
         assert len(store.journal_id) == 16
         store.close()
-    with sqlite3.connect(old) as connection:
+    with closing(sqlite3.connect(old)) as connection:
         names = {name for (name,) in connection.execute("select name from sqlite_master")}
         ((version,),) = connection.execute("select value from meta where key = 'schema'")
     assert {"ix_vms_due", "ix_operations_open"} <= names
@@ -237,7 +250,7 @@ def test_a_migrated_journal_is_like_a_new_one(old: Path, tmp_path: Path) -> None
     SqlStore(old).close()
 
     def shape(file: Path) -> set[tuple[object, ...]]:
-        with sqlite3.connect(file) as connection:
+        with closing(sqlite3.connect(file)) as connection:
             found: set[tuple[object, ...]] = set()
             for table in ("meta", "vms", "operations"):
                 columns = connection.execute(f"pragma table_info({table})").fetchall()
@@ -257,7 +270,7 @@ def test_an_interrupted_migration_leaves_the_old_schema(
     with pytest.raises(ZeroDivisionError):
         SqlStore(old)
     monkeypatch.undo()
-    with sqlite3.connect(old) as connection:
+    with closing(sqlite3.connect(old)) as connection:
         ((version,),) = connection.execute("select value from meta where key = 'schema'")
         columns = {row[1] for row in connection.execute("pragma table_info(vms)")}
     assert version == "1"
@@ -267,7 +280,7 @@ def test_an_interrupted_migration_leaves_the_old_schema(
 
 def test_an_old_journal_is_recovered_from(old: Path) -> None:
     """What an older vmops left unfinished, a newer one finishes: rows, operations and all."""
-    with sqlite3.connect(old) as connection:
+    with closing(sqlite3.connect(old)) as connection, connection:
         connection.execute("update vms set sent = 0")  # the virtual clock begins anew each time
     config = {"backend": "sim", "clock": "virtual", "world": "old"}
     with VMOps(config, journal=old) as ops:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -119,7 +120,7 @@ def _wait(
         raise typer.Exit(_resume(out, Place(None, config, journal, params), wanted, timeout))
 
 
-_wait.__doc__ = f"{_wait.__doc__}\n{_JSON}"
+_wait.__doc__ = f"{inspect.getdoc(_wait)}\n{_JSON}"  # without its indentation, also before 3.13
 
 
 def _from_stdin() -> list[str]:

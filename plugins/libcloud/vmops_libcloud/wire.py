@@ -88,7 +88,8 @@ def guard_first(driver: Any, wire: Wire) -> None:  # noqa: ANN401  (a NodeDriver
 
     own = driver.connectionCls
     if getattr(own, "conn_class", None) is LibcloudConnection:
-        changed = {"conn_class": wire.connection(signs_in=False), "retryCls": staticmethod(_once)}
+        connect = wire.connection(signs_in=False)  # a partial: from Python 3.14 a method in a class
+        changed = {"conn_class": staticmethod(connect), "retryCls": staticmethod(_once)}
         driver.connectionCls = type(own.__name__, (own,), changed)
 
 

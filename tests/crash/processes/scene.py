@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -135,7 +135,7 @@ def _rows(scene: Scene) -> list[dict[str, Any]]:
 def _integrity(scene: Scene) -> str:
     if scene.database:
         return ""
-    with sqlite3.connect(scene.journal) as connection:
+    with closing(sqlite3.connect(scene.journal)) as connection:
         ((said,),) = connection.execute("pragma integrity_check").fetchall()
     return "" if said == "ok" else str(said)
 
