@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ _SECONDS = 120.0
 def forkserver() -> Any:
     """The context whose processes are forked from one that has everything imported."""
     context = multiprocessing.get_context("forkserver")
-    os.environ["VMOPS_CRASH_TESTS"] = "1"  # read by processes.work, in the server
-    # the server does not take over sys.path before it imports (python/cpython#126631)
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     context.set_forkserver_preload(["processes.work"])
+    with pytest.MonkeyPatch.context() as environment:  # of the server, and of nothing else
+        environment.setenv("VMOPS_CRASH_TESTS", "1")  # read by processes.work
+        # the server does not take over sys.path before it imports (python/cpython#126631)
+        environment.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+        ensure_running()
     return context
 
 
