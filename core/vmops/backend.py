@@ -46,11 +46,14 @@ class Target(Generic[P]):
         vm: The VM as last described (ABSENT for a create).
         params: The caller's parameters, typed.
         tags: For a create: to be written on the VM in the same call.
+        alone: For a deletion: whether this VM only is meant. Else whatever its create has made by
+            being repeated goes with it, on clouds where that can happen.
     """
 
     vm: VM
     params: P
     tags: Tags | None = None
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -191,6 +194,9 @@ class Backend(ABC, Generic[S, P]):
     """Class of calls that the backend itself pays for, by `pay` -> its budget."""
     budget: Callable[[str], None] | None = None
     """What `pay` asks; the connection sets it."""
+    creates_once: bool = True
+    """Whether the same token never makes a second VM. Where it may, the core repeats a create that
+    had no answer only when `horizon` has passed since, and the VM is still not to be seen."""
     confirms_restart: bool = True
     """Whether `VM.started` tells each boot from the one before. Where it does not, a restart in one
     phase is over once the VM is seen to run, and its result says `restartConfirmed: false`."""
@@ -250,7 +256,8 @@ class Backend(ABC, Generic[S, P]):
     def provision(self, vm: Target[P], token: str) -> Handle:
         """Ask for a new VM, tagged with `vm.tags`, all that belongs to it deleted along with it.
 
-        The same token must never make a second VM. `handle["vmId"]` is the new VM's id.
+        The same token must never make a second VM (else see `creates_once`). `handle["vmId"]` is
+        the new VM's id.
         """
 
     @abstractmethod

@@ -69,6 +69,11 @@ class Job:
     last: bool = True
 
     @property
+    def is_by_id(self) -> bool:
+        """Whether its id alone names the VM: it is not ours, or not the one in the journal."""
+        return not self.ref.name
+
+    @property
     def name(self) -> str:
         """The VM's name, as far as it is known."""
         seen = self.vm.name if self.vm is not None else ""  # by its tags, which may be lost
@@ -126,6 +131,16 @@ class Looker:
                 unseen.append(job)
         if unseen:
             self._see(unseen)
+
+    def tell_apart(self, job: Job) -> None:
+        """A VM that was asked for by its id, and has the name of another one, goes by the id."""
+        seen, wanted = job.vm, job.ref.id
+        if seen is None or not wanted or seen.state is State.ABSENT:
+            return
+        if job.row.vm_id not in {"", wanted}:
+            job.ref = Ref("", wanted)
+            job.uid = self._uid(job.ref)
+            job.row = self._journal.rows([job.uid])[job.uid]
 
     def _is_enough(self, action: Action, job: Job, seen: VM) -> bool:
         """Whether what a wait has just seen is enough to act on: the cloud refuses if it errs."""

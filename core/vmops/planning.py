@@ -63,10 +63,22 @@ class Planner:
             except Stale:
                 later.append(job)
                 continue
-            if job.answer is None:
+            if job.answer is None and self.early(job) > 0:
+                later.append(job)
+            elif job.answer is None:
                 ready.append(job)
                 taken.add(job.uid)
         return self._choose(ready), later
+
+    def early(self, job: Job) -> float:
+        """Seconds for which a create may not be repeated: the first one may be on its way.
+
+        That counts on clouds where the same token can make a second VM.
+        """
+        backend, row = self._connection.backend, job.row
+        if job.verb is not Action.PROVISION or backend.creates_once or row.state != "INTENT":
+            return 0.0
+        return row.sent + backend.horizon - self._connection.clock.now()
 
     def _choose(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs whose creates have all choices made; those that are alike are asked for once."""
@@ -93,6 +105,7 @@ class Planner:
 
     def _decide(self, action: Action, job: Job) -> Answer | None:
         """The answer where no call is needed; else None, with `job.verb` set."""
+        self.looker.tell_apart(job)
         vm = job.vm = self._believed(action, job)
         self._check_owner(action, vm, job)
         if action is not Action.DEPROVISION:
@@ -123,7 +136,12 @@ class Planner:
     def _hold(self, action: Action, job: Job, vm: VM) -> None:
         """Bring a row up to date with a VM of ours that the cloud was just seen to hold."""
         row = job.row
-        if job.unseen or vm.state in {State.ABSENT, State.DELETING} or not self.looker.owns(vm):
+        if (
+            job.is_by_id
+            or job.unseen
+            or vm.state in {State.ABSENT, State.DELETING}
+            or not self.looker.owns(vm)
+        ):
             return
         if not row.uid:
             return  # there is no journal, or it cannot be read now

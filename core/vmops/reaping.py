@@ -194,7 +194,7 @@ class Reaper:
         }
 
     def _delete_unrecorded(self, vm: VM) -> Operation | Exception:
-        target = Target(vm, self._idle.params)
+        target = Target(vm, self._idle.params, alone=True)  # the journal may hold another one
         token = vm.tags.token if vm.tags else ""
         handle = self._connection.sender.send(Action.DEPROVISION, [target], [token], "release")[0]
         if isinstance(handle, Exception):

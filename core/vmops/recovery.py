@@ -122,12 +122,18 @@ class Recoverer:
                 recovered.append(
                     Recovery(operation.vm, operation.backend, action.value, what, error=error)
                 )
-            elif action not in _ROWS_TELL and self._journal.names(operation):
+            elif self._is_unfinished(operation):
                 recovered.append(self._goes_on(outcome))
         return recovered
 
+    def _is_unfinished(self, operation: Operation) -> bool:
+        """Whether it was asked last of its VM, and not so long ago that its end will not come."""
+        age = self._connection.clock.now() - operation.at
+        within = age < self._connection.backend.poll_timeout
+        return within and operation.action not in _ROWS_TELL and self._journal.names(operation)
+
     def _goes_on(self, outcome: Outcome) -> Recovery:
-        """What was asked last of its VM, and is not over."""
+        """An operation that is not over."""
         operation, now = outcome.operation, self._connection.clock.now()
         return Recovery(
             operation.vm,

@@ -172,6 +172,8 @@ class Sender:
                     limiter.throttled(exc.retry_after)
                 elif action is Action.RESTART and not exc.unsent:
                     raise  # a reboot that may have happened is never asked for twice
+                elif action is Action.PROVISION and not (self._backend.creates_once or exc.unsent):
+                    exc.retry_after = max(exc.retry_after or 0.0, self._backend.horizon)
                 patience.pause(exc)
             else:
                 limiter.accepted()

@@ -31,6 +31,7 @@ from vmops.looking import Answer, Job
 from vmops.operation import Action, Handle, Operation
 from vmops.planning import Planner
 from vmops.records import Intent, Row, Stale
+from vmops.sending import Patience
 from vmops.vm import VM, Ref, State, Tags
 
 __all__ = ["Submitter"]
@@ -83,13 +84,31 @@ class Submitter:
                 break
             if any(job.not_found for job in later):
                 self._connection.clock.sleep(_NOT_YET * 2**attempt)
-            waiting = later
+            for job in later:
+                self._wait_until_repeated(job)
+            waiting = [job for job in later if job.answer is None]
         return [
             Conflict(f"VM {job.name!r} keeps changing hands; try again")
             if job.answer is None
             else job.answer
             for job in jobs
         ]
+
+    def _wait_until_repeated(self, job: Job) -> None:
+        """Let the time pass within which a create must not be repeated, or refuse it."""
+        left = self._planner.early(job)
+        if left <= 0:
+            return
+        error = Unavailable(
+            f"VM {job.name!r}: its create has been sent, and may be on its way: repeated too early,"
+            " it could make a second VM",
+            hint=f"repeat the call in {left:.0f} seconds",
+            retry_after=left,
+        )
+        try:
+            Patience(self._connection.clock).pause(error)
+        except Unavailable as exc:
+            job.answer = exc
 
     def changes(self, bound: Bound) -> list[str] | None:
         """The params that differ from those a VM was made with; None where nothing is known.
@@ -242,7 +261,7 @@ class Submitter:
 
     def _target(self, verb: Action, job: Job) -> Target[Any]:
         if verb is not Action.PROVISION:
-            return Target(job.present_vm, job.bound.params)
+            return Target(job.present_vm, job.bound.params, alone=job.is_by_id)
         row = job.row
         owner, journal = self._journal.owner, self._journal.id
         tags = Tags(owner, row.vm, row.token, row.expires, row.sequence, journal)

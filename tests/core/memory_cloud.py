@@ -62,6 +62,11 @@ class Machine:
     started: float | None = None
     visible: float = 0.0
     holds_compute: bool = False
+    known_as: str = ""  # its id, where it is not made of its name
+
+    @property
+    def id(self) -> str:
+        return self.known_as or f"id-{self.name}"
 
 
 @dataclass
@@ -157,14 +162,16 @@ class MemoryCloud(Backend[MemorySettings, MemoryParams]):
         return seen
 
     def _seen(self, refs: Sequence[Ref] | None) -> Iterator[VM]:
-        names = None if refs is None else {r.id or f"id-{r.name}" for r in refs}
+        ids = {r.id for r in refs or () if r.id}
+        names = {r.name for r in refs or () if not r.id}
         for m in self.world.alive():
-            if m.visible <= self.world.clock.now() and (names is None or f"id-{m.name}" in names):
+            asked = refs is None or m.id in ids or m.name in names
+            if m.visible <= self.world.clock.now() and asked:
                 started = m.started if m.state in {State.RUNNING, State.STOPPING} else None
                 yield VM(
                     m.name,
                     m.state,
-                    id=f"id-{m.name}",
+                    id=m.id,
                     holds_compute=m.holds_compute,
                     started=started,
                     tags=m.tags,
@@ -220,7 +227,7 @@ class MemoryCloud(Backend[MemorySettings, MemoryParams]):
 
     def _find(self, vm: Target[MemoryParams]) -> Machine:
         for machine in self.world.alive():
-            if machine.name == vm.name:
+            if machine.id == vm.id or (not vm.id and machine.name == vm.name):
                 return machine
         raise MemoryError_("NotThere")
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from memory_cloud import MemoryCloud, MemoryError_, plugin_for
 
 from vmops import Action, Operation, Status, VMOps
 from vmops.durable_journal import DurableJournal
-from vmops.errors import AuthError, Conflict
+from vmops.errors import AuthError, Conflict, Unavailable
 from vmops.plugins import Registry
 from vmops.recovery import Found
 from vmops.store import SqlStore
@@ -388,3 +389,68 @@ def test_a_given_journal_is_shared_and_not_closed(registry: Registry, journal: P
             assert Operation.from_url(pending["asyncResultsUrl"]).vm == name
     assert len(shared.open_operations("memory")) == 2
     shared.close()
+
+
+@contextmanager
+def making_twice(world: Any, journal: Path) -> Iterator[VMOps]:
+    """Over a cloud where the same token could make a second VM."""
+    registry = Registry(entry_points=[])
+    registry.register(plugin_for(world, creates_once=False), "memory")
+    with VMOps({"backend": "memory"}, journal=journal, registry=registry) as ops:
+        yield ops
+
+
+@pytest.mark.parametrize("lag", [0.0, 30.0])
+def test_a_create_without_an_answer_is_repeated_when_it_had_time_to_show(
+    world: Any, journal: Path, lag: float
+) -> None:
+    """Within the horizon it may be on its way; the repeat is made by the same call."""
+    world.lag = lag
+    world.faults["provision"] = [MemoryError_("ConnectionLost")]
+    began = world.clock.now()
+    with making_twice(world, journal) as ops:
+        assert ops.vm_provision(VM)[0] is Status.PENDING
+    assert world.calls["provision"] == 2
+    assert lag <= world.clock.now() - began < lag + 10
+
+
+def test_a_repeat_that_would_be_too_early_is_refused(world: Any, journal: Path) -> None:
+    """Nothing is sent, and the error says when it may be; after that it is."""
+    world.lag = 100.0
+    world.faults["provision"] = [MemoryError_("ConnectionLost")]
+    with making_twice(world, journal) as ops:
+        status, result = ops.vm_provision(VM)
+        assert (status, type(result.error)) == (Status.FAILED, Unavailable)
+        status, result = ops.vm_provision(VM)
+        assert (status, type(result.error)) == (Status.FAILED, Unavailable)
+        assert result.error.hint == "repeat the call in 100 seconds"
+        assert world.calls["provision"] == 1
+        assert state(journal) == "INTENT"
+        world.clock.advance(101.0)
+        assert ops.vm_provision(VM)[0] is Status.PENDING
+    assert world.calls["provision"] == 2
+
+
+def test_whoever_takes_over_waits_as_well(
+    world: Any, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process cannot know whether the one that died had sent its create."""
+    world.lag = 30.0
+    with making_twice(world, journal) as ops:
+        killed(ops, "vm_provision", monkeypatch, "call")
+    began = world.clock.now()
+    with making_twice(world, journal) as ops:
+        assert ops.vm_provision(VM)[0] is Status.PENDING
+    assert world.calls["provision"] == 1
+    assert world.clock.now() - began >= world.lag
+
+
+def test_what_never_ends_is_not_waited_for_for_ever(ops: VMOps, other: VMOps, world: Any) -> None:
+    """After the longest time that a wait lasts by default, an operation is told of no more."""
+    ops.wait_vm_operation(ops.vm_provision(VM)[1])
+    ops.vm_stop(VM)
+    (machine,) = world.alive()
+    machine.until = 1e12
+    assert found(other) == [("stop", Found.WAITING)]
+    world.clock.advance(MemoryCloud.poll_timeout + 1)
+    assert found(other) == []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from memory_cloud import MemoryError_, plugin_for
+from memory_cloud import MemoryCloud, MemoryError_, plugin_for
 
 from vmops import Operation, State, Status, SupportsVMOps, VMOps
 from vmops.errors import Conflict, InvalidParams, InvalidURL, NotFound, NotSupported, Unavailable
@@ -341,6 +342,58 @@ def test_vm_by_id(ops: VMOps, world: Any) -> None:
     assert status is Status.PENDING
     assert ops.wait_vm_operation({"asyncResultsUrl": result["asyncResultsUrl"]})[0].is_succeeded()
     assert world.alive() == []
+
+
+def another(world: Any, **tags: Any) -> Any:
+    """A second VM of the same name, and the same create unless tags tell otherwise."""
+    (first,) = world.alive()
+    marks = replace(first.tags, **tags)
+    again = replace(first, known_as="id-other", token="x", tags=marks)
+    world.machines["other"] = again
+    return first, again
+
+
+@pytest.mark.parametrize("tags", [{}, {"token": "f" * 32, "sequence": 0}], ids=["same", "older"])
+@pytest.mark.parametrize("given", [{"vmId": "id-other"}, {**VM, "vmId": "id-other"}])
+def test_a_vm_by_id_that_has_anothers_name(
+    ops: VMOps, world: Any, tags: dict[str, Any], given: dict[str, str]
+) -> None:
+    """What is asked of it is done to it, and the journal goes on holding the other one."""
+    provisioned(ops)
+    first, again = another(world, **tags)
+    for verb in ("vm_stop", "vm_start"):
+        status, result = ops.wait_vm_operation(getattr(ops, verb)(given)[1])
+        assert (status, result["vmId"]) == (Status.SUCCEEDED, "id-other")
+    assert ops.wait_vm_operation(ops.vm_deprovision(given)[1])[0] is Status.SUCCEEDED
+    assert world.alive() == [first]
+    assert again.state is State.ABSENT
+    assert ops.vm_provision(VM)[0] is Status.SUCCEEDED  # it is held, and runs
+    assert world.calls["provision"] == 1
+    assert ops.reap() == []
+
+
+def test_a_deletion_says_whether_one_is_meant(
+    ops: VMOps, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A surplus VM alone where it is named or reaped; by its name a VM and all of its create."""
+    provisioned(ops)
+    another(world)
+    meant: list[tuple[str, bool]] = []
+    delete = MemoryCloud.deprovision
+
+    def told(cloud: Any, vm: Any, token: str) -> Any:
+        meant.append((vm.id, vm.alone))
+        return delete(cloud, vm, token)
+
+    monkeypatch.setattr(MemoryCloud, "deprovision", told)
+    world.clock.advance(100.0)  # nobody is at work on it
+    (item,) = ops.reap(yes=True)
+    assert (item.vm.id, item.reason) == ("id-other", "older")
+    world.clock.advance(world.delay)
+    another(world)
+    ops.wait_vm_operation(ops.vm_deprovision({"vmId": "id-other"})[1])
+    ops.wait_vm_operation(ops.vm_deprovision(VM)[1])
+    assert meant == [("id-other", True), ("id-other", True), ("id-web-1", False)]
 
 
 def test_many_are_validated_before_the_first_call(ops: VMOps, world: Any) -> None:

@@ -66,6 +66,7 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
         usual = max(self._dialect.horizon, _MAKING if blocks else 0.0)
         self.horizon = usual if settings.horizon is None else settings.horizon
         self.stop_modes = self._dialect.stop_modes
+        self.creates_once = bool(self._can.token) or self._can.unique
         self._drivers = Drivers(settings, self._dialect, self._paid)
         self._choices = Choices(self._drivers, self._dialect, self._now)
         self._machines = Machines(self._drivers, self._dialect, self._now, self.horizon)
@@ -130,13 +131,18 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
         """Delete it, and whatever else its create has made by being repeated."""
         self._check("deprovision")
         node = self._machines.node(vm.vm)
-        for other in self._machines.surplus(vm.vm):
+        for other in self._surplus(vm):
+            _log.warning("libcloud: VM %s is deleted, too: its create has made both", other.id)
             try:
                 self._done("deprovision", partial(self._ask, "deprovision", self._delete, other))
             except CallError as exc:
                 if not isinstance(as_error(exc, self._can.provider), NotFound):
                     raise
         return self._done("deprovision", partial(self._ask, "deprovision", self._delete, node))
+
+    def _surplus(self, vm: Target[LibcloudParams]) -> Sequence[Any]:
+        """What a deletion takes along."""
+        return () if vm.alone or self.creates_once else self._machines.surplus(vm.vm)
 
     def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:  # noqa: ARG002
         """Which calls go on or have failed meanwhile, of those that take long."""
@@ -173,8 +179,7 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
                 return {"vmId": made.id}
             try:
                 return self._create(arguments)
-            except CallError as exc:
-                exc.pause = self.horizon  # it may be on its way: a repeat looks for it after that
+            except CallError:
                 self._machines.doubt(token)
                 raise
 

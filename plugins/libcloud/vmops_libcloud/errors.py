@@ -51,16 +51,12 @@ class CallError(Exception):
     Args:
         cause: What it raised.
         exchanges: The requests of this call; None where nobody saw them.
-
-    `pause` is how many seconds are to pass before it is repeated, unless nothing can have come of
-    it.
     """
 
     def __init__(self, cause: Exception, exchanges: Sequence[Exchange] | None) -> None:
         """Keep both."""
         self.cause = cause
         self.exchanges = exchanges
-        self.pause = 0.0
         super().__init__(type(cause).__name__)
 
 
@@ -144,17 +140,13 @@ def read(error: Exception, name: str = "libcloud") -> Fault | None:
     if code != "outcomeUnknown" and any(one.changed for one in seen):
         code = "outcomeUnknown"
     headers = seen[-1].headers if seen else getattr(cause, "headers", None) or {}
-    unsent = exchanges is not None and not _left(cause, seen)
-    again = retry_after(headers.get("retry-after"), http_date(headers.get("date")))
-    if code in _UNTOLD and not unsent and isinstance(error, CallError):
-        again = max(again or 0.0, error.pause) or again
     return Fault(
         code,
         f"{name}: {_short(cause)}",
         request_id=next((headers[one] for one in _REQUEST_IDS if one in headers), ""),
-        retry_after=again,
+        retry_after=retry_after(headers.get("retry-after"), http_date(headers.get("date"))),
         hint=_HINTS.get(code, ""),
-        unsent=unsent,
+        unsent=exchanges is not None and not _left(cause, seen),
     )
 
 

@@ -72,11 +72,12 @@ class Machines:
         if vm.tags.token in self._doubted:
             self._doubted.discard(vm.tags.token)
             self._lists.fresh()
+        name = self.node(vm).name  # somebody may have made a VM of his own with copies of our marks
         made_by = vm.tags.owner, vm.tags.token
         return [
             node
             for other, node in self._listed.values()
-            if other.id != vm.id and other.tags is not None
+            if other.id != vm.id and other.tags is not None and node.name == name
             if (other.tags.owner, other.tags.token) == made_by
         ]
 

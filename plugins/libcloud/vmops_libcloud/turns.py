@@ -18,12 +18,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from platformdirs import user_cache_path
+from platformdirs import user_state_path
 
 from vmops.errors import Unavailable
 
@@ -48,6 +48,7 @@ class _Lock:
 
 
 _ours: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
+_opened: Final[list[int]] = []
 _guard: Final = threading.Lock()
 
 
@@ -85,25 +86,46 @@ def _lock(place: int, until: float, patience: float) -> int | None:
         return None
     while True:
         try:
-            file = _file(os.getpid())
+            file = _file()
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
         except OSError as exc:
             if exc.errno not in {errno.EACCES, errno.EAGAIN}:
                 _log.warning("libcloud: creates by other processes are not waited for: %s", exc)
                 return None
         else:
-            return file
+            if file == _file():
+                return file
+            continue  # somebody has removed it meanwhile: the others lock another one
         if time.monotonic() >= until:
             raise _busy(patience)
         time.sleep(_AGAIN)
 
 
-@cache
-def _file(process: int) -> int:  # noqa: ARG001  (a forked process opens it anew)
-    """Opened once and never closed: closing a file lets go of all locks in it."""
-    folder = user_cache_path("vmops")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(folder / "libcloud-turns.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _file() -> int:
+    """The file, open in this process: never closed, as that would let go of all locks in it."""
+    path = user_state_path("vmops") / "libcloud-turns.lock"
+    if _opened and _is_at(_opened[-1], path):
+        return _opened[-1]
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _opened.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return _opened[-1]
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _forked() -> None:
+    """In a child of a fork: nobody here is within a turn, and the parent's file is the parent's."""
+    _ours.clear()
+    _opened.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _place(token: str) -> int:

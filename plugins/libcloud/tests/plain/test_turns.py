@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from vmops.errors import Unavailable
-from vmops_libcloud import turns
 from vmops_libcloud.turns import turn
 
 _HOLDS = """
@@ -27,12 +25,15 @@ with turn(sys.argv[1], 5):
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of their own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    turns._file.cache_clear()
-    yield tmp_path
-    turns._file.cache_clear()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def _takes() -> None:
+    with turn("a", 20):
+        pass
 
 
 @contextmanager
@@ -85,38 +86,55 @@ def test_a_turn_ends_with_an_error() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_of_a_fork_waits_for_its_parent() -> None:
+    """And no longer: that it was forked in the middle of a turn is not remembered in it."""
+    context = multiprocessing.get_context("fork")
+    with turn("a", 0):
+        child = context.Process(target=_takes)
+        child.start()
+        child.join(0.3)
+        assert child.is_alive()
+    child.join(30)
+    assert child.exitcode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_child_does_not_keep_it() -> None:
     """A process that was forked within a turn has not inherited it."""
     gate = multiprocessing.get_context("fork").Event()
     with turn("a", 0):
         child = multiprocessing.get_context("fork").Process(target=gate.wait, args=(30,))
         child.start()
-    taken = threading.Event()
-
-    def take() -> None:
-        with turn("a", 0):
-            taken.set()
-
     try:
-        take()
-        assert taken.is_set()
-        assert child.is_alive()
+        with turn("a", 0):
+            assert child.is_alive()
     finally:
         gate.set()
         child.join()
 
 
-def test_the_file_is_ours_alone(cache: Path) -> None:
+def test_a_file_that_is_removed(folder: Path) -> None:
+    """Those who come after that lock the new one."""
+    with turn("a", 0):
+        pass
+    (file,) = folder.rglob("libcloud-turns.lock")
+    file.unlink()
+    with _held("a"), pytest.raises(Unavailable), turn("a", 0.1):
+        pass
+
+
+def test_the_file_is_ours_alone(folder: Path) -> None:
     """Nobody else may hold our turns."""
     with turn("a", 0):
-        (file,) = cache.rglob("libcloud-turns.lock")
+        (file,) = folder.rglob("libcloud-turns.lock")
         assert file.stat().st_mode & 0o777 == 0o600
         assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_no_file(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Where none can be written, threads take turns all the same, and that is told."""
-    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     with turn("a", 0), pytest.raises(Unavailable), turn("a", 0):
         pass
     assert "other processes are not waited for" in caplog.text

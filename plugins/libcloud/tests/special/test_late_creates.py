@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from fault_proxy import Answer
 
+from vmops import Status
 from vmops.clock import SystemClock
 from vmops.testing.settling import eventually
+from vmops_libcloud.backend import LibcloudBackend
+from vmops_libcloud.settings import LibcloudParams, LibcloudSettings
 
 WEB = {"vmName": "web-1"}
 GAVE_UP = Answer(504, b"<html>Gateway Time-out</html>", (("Content-Type", "text/html"),))
@@ -86,6 +89,25 @@ def test_it_arrives_while_the_other_lives(stack: Any, proxy: Any, pauses: list[f
 
 
 @pytest.mark.usefixtures("given_up", "pauses")
+@pytest.mark.parametrize("how", ["reaped", "by id"])
+def test_it_is_deleted_alone(stack: Any, proxy: Any, how: str) -> None:
+    """Reaping, or a deletion by its id, takes the one that is too much, and leaves the other."""
+    ops = stack.open(horizon=HORIZON)
+    vm_id = stack.up(ops)
+    _arrives(proxy)
+    _lease_ends(stack)
+    (other,) = [one["id"] for one in stack.servers() if one["id"] != vm_id]
+    if how == "reaped":
+        (found,) = ops.reap(yes=True)
+        assert (found.vm.id, found.error) == (other, None)
+    else:
+        stack.wait(ops, ops.vm_deprovision({"vmId": other}))
+    left = eventually(stack.servers, lambda left: len(left) == 1, 10)
+    assert [one["id"] for one in left] == [vm_id]
+    assert ops.vm_provision(stack.params())[0] is Status.SUCCEEDED  # it is held as before
+
+
+@pytest.mark.usefixtures("given_up", "pauses")
 def test_it_arrives_when_all_is_over(stack: Any, proxy: Any) -> None:
     """Reaping finds it by its token, with which nobody works any more."""
     ops = stack.open(horizon=HORIZON)
@@ -111,3 +133,19 @@ def test_a_surplus_that_somebody_else_deletes(stack: Any, proxy: Any) -> None:
     stack.wait(ops, ops.vm_deprovision(WEB))
     assert rule.met == 1
     assert [one["id"] for one in stack.servers()] == [other]
+
+
+def test_copies_of_our_marks(stack: Any, ops: Any) -> None:
+    """A server that somebody has made with our metadata, under a name of its own, stays."""
+    stack.up(ops)
+    (mine,) = stack.servers()
+    backend = LibcloudBackend(LibcloudSettings(provider="openstack", tick=0.2))
+    params = LibcloudParams(vm_size=stack.cloud.size, image=stack.cloud.image)
+    arguments = backend._choices.arguments(backend.resolve(params))
+    backend._drivers.call(
+        lambda d: d.create_node(name="forensics", ex_metadata=mine["metadata"], **arguments)
+    )
+    backend.close()
+    stack.wait(ops, ops.vm_deprovision(WEB))
+    left = eventually(stack.servers, lambda left: len(left) == 1, 10)
+    assert [one["name"] for one in left] == ["forensics"]
