@@ -129,20 +129,23 @@ class LibcloudBackend(Backend[LibcloudSettings, LibcloudParams]):
 
     def deprovision(self, vm: Target[LibcloudParams], token: str) -> Handle:  # noqa: ARG002
         """Delete it, and whatever else its create has made by being repeated."""
-        self._check("deprovision")
-        node = self._machines.node(vm.vm)
-        for other in self._surplus(vm):
-            _log.warning("libcloud: VM %s is deleted, too: its create has made both", other.id)
-            try:
-                self._done("deprovision", partial(self._ask, "deprovision", self._delete, other))
-            except CallError as exc:
-                if not isinstance(as_error(exc, self._can.provider), NotFound):
-                    raise
-        return self._done("deprovision", partial(self._ask, "deprovision", self._delete, node))
+        alone = vm.alone or self.creates_once
+        surplus = () if alone else self._machines.surplus(vm.vm)
+        handle = self._asked("deprovision", vm, self._delete)
+        for node in surplus:
+            self._delete_surplus(node)
+        return handle
 
-    def _surplus(self, vm: Target[LibcloudParams]) -> Sequence[Any]:
-        """What a deletion takes along."""
-        return () if vm.alone or self.creates_once else self._machines.surplus(vm.vm)
+    def _delete_surplus(self, node: Any) -> None:  # noqa: ANN401
+        """Delete a VM that is too much; what stays, reaping finds."""
+        try:
+            self._done("deprovision", partial(self._ask, "deprovision", self._delete, node))
+        except CallError as exc:
+            error = self._error(exc)
+            if not isinstance(error, NotFound):
+                _log.warning("libcloud: VM %s is too much, and stays: %s", node.id, error)
+        else:
+            _log.warning("libcloud: VM %s is deleted, too: the same create has made it", node.id)
 
     def poll(self, operations: Sequence[Operation], timeout: float) -> Mapping[str, Progress]:  # noqa: ARG002
         """Which calls go on or have failed meanwhile, of those that take long."""

@@ -135,6 +135,24 @@ def test_a_surplus_that_somebody_else_deletes(stack: Any, proxy: Any) -> None:
     assert [one["id"] for one in stack.servers()] == [other]
 
 
+@pytest.mark.usefixtures("given_up", "pauses")
+def test_a_surplus_that_cannot_be_deleted(
+    stack: Any, proxy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The VM is deleted all the same, and which one stays is told; reaping finds it."""
+    ops = stack.open(horizon=HORIZON)
+    vm_id = stack.up(ops)
+    _arrives(proxy)
+    locked = Answer(409, b"{}", (("Content-Type", "application/json"),))
+    (other,) = [one["id"] for one in stack.servers() if one["id"] != vm_id]
+    proxy.add("status", method="DELETE", path=other, answer=locked)
+    stack.wait(ops, ops.vm_deprovision(WEB))
+    assert f"VM {other} is too much, and stays" in caplog.text
+    _lease_ends(stack)
+    (found,) = ops.reap(yes=True)
+    assert (found.vm.id, found.reason, found.error) == (other, "finished", None)
+
+
 def test_copies_of_our_marks(stack: Any, ops: Any) -> None:
     """A server that somebody has made with our metadata, under a name of its own, stays."""
     stack.up(ops)
