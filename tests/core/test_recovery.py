@@ -431,6 +431,16 @@ def test_a_repeat_that_would_be_too_early_is_refused(world: Any, journal: Path) 
     assert world.calls["provision"] == 2
 
 
+def test_a_refusal_is_told_at_once(world: Any, journal: Path) -> None:
+    """A create that was refused is not on its way: nobody waits, and the refusal is the answer."""
+    world.lag = 100.0
+    world.faults["provision"] = [MemoryError_("Busy"), MemoryError_("Busy")]
+    with making_twice(world, journal) as ops:
+        status, result = ops.vm_provision(VM)
+    assert (status, type(result.error)) == (Status.FAILED, Conflict)
+    assert world.calls["provision"] == 2
+
+
 def test_whoever_takes_over_waits_as_well(
     world: Any, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

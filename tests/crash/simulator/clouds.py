@@ -1,4 +1,4 @@
-"""Three clouds that differ in what makes a create idempotent: a token, a name, a resource id."""
+"""Clouds that differ in what makes a create idempotent: a token, a name, a resource id, nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 
 from simulator.machines import Machine
 from simulator.network import SdkError
+from simulator.nova import Nova
 from simulator.world import Cloud, Shape, World
 from vmops import (
     VM,
@@ -26,7 +27,7 @@ from vmops import (
 from vmops.errors import NotFound
 from vmops.semantics import POWER_CYCLE
 
-__all__ = ["CLOUDS", "Arm", "Ec2", "Gce", "plugin_for"]
+__all__ = ["CLOUDS", "Arm", "Ec2", "Gce", "Nova", "plugin_for"]
 
 _DAY: Final = 24 * 3600.0
 _HOUR: Final = 3600.0
@@ -172,7 +173,7 @@ class Arm(_WithOperations):
         return machine
 
 
-CLOUDS: Final[tuple[type[Cloud], ...]] = (Ec2, Gce, Arm)
+CLOUDS: Final[tuple[type[Cloud], ...]] = (Ec2, Gce, Arm, Nova)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,5 +190,5 @@ class _Plugin:
 def plugin_for(cloud: str, world: World) -> object:
     """A plugin whose backend works in `world`."""
     base = next(cls for cls in CLOUDS if cls.name == cloud)
-    memory: dict[str, Any] = {"launches": {}, "operations": {}, "requests": {}}
+    memory: dict[str, Any] = {"launches": {}, "operations": {}, "requests": {}, "turns": set()}
     return _Plugin(type(base.__name__, (base,), {"world": world, **memory}))

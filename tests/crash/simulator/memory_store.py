@@ -116,6 +116,8 @@ class MemoryStore:
         self.content = Content()
         self.sent: dict[str, float] = {}
         """Token -> when the row last said that its create is about to be sent."""
+        self.sent_by: dict[tuple[str, str], float] = {}
+        """(process, token) -> when that process last wrote it."""
         self.held: dict[tuple[str, str], float] = {}
         """(id, token) -> when a row was last written that calls this VM LIVE."""
         self._scheduler = scheduler
@@ -155,6 +157,7 @@ class MemoryStore:
             before = content.rows.get(uid)
             if row.state == "INTENT" and (before is None or before.sent != row.sent):
                 self.sent[row.token] = self._scheduler.now
+                self.sent_by[current().name, row.token] = self._scheduler.now
             if row.state == "LIVE":
                 self.held[row.vm_id, row.token] = self._scheduler.now
             if self._scheduler.traced and before != row:

@@ -33,7 +33,7 @@ class Plan:
     """What is simulated.
 
     Args:
-        cloud: `ec2`, `gce` or `arm`.
+        cloud: `ec2`, `gce`, `arm` or `nova`.
         seed: All chance comes from it.
         processes: Programs that run at once.
         names: How many VMs they fight over.
@@ -99,7 +99,13 @@ class Run:
         self._auditor = Auditor(
             self._report, self._scheduler, self.store, by_name=plan.cloud == "arm"
         )
-        self.world = World(self._scheduler, self.store.sent.get, self._deleting, self._auditor.made)
+        self.world = World(
+            self._scheduler,
+            self.store.sent.get,
+            lambda *who: self.store.sent_by[who],
+            self._deleting,
+            self._auditor.made,
+        )
         self._registry = Registry(policy="", entry_points=[])
         self._registry.register(plugin_for(plan.cloud, self.world), plan.cloud)
         self._running: set[Process] = set()

@@ -1,4 +1,4 @@
-"""One simulated cloud and all that its three kinds have in common: states, durations, records."""
+"""One simulated cloud and all that its kinds have in common: states, durations, records."""
 
 from __future__ import annotations
 
@@ -61,12 +61,14 @@ class World:
     Args:
         scheduler: Virtual time, and chance.
         sent: When a create with this token was last made durable; None for an unknown token.
+        sent_by: When this process last did so.
         deleting: Told of every deletion when it is sent; what it returns, when it arrives.
         made: Told of every new VM.
     """
 
     scheduler: Scheduler
     sent: Callable[[str], float | None]
+    sent_by: Callable[[str, str], float]
     deleting: Callable[[], Callable[[Machine], None]]
     made: Callable[[Machine], None]
     network: Network = field(init=False)
@@ -102,7 +104,7 @@ class World:
 
 
 class Cloud(Backend[Place, Shape]):
-    """A backend onto a World; its three kinds say what names, tokens and ids mean."""
+    """A backend onto a World; its kinds say what names, tokens and ids mean."""
 
     world: ClassVar[World]
     lag: ClassVar[float] = 0.0
