@@ -217,10 +217,11 @@ class Binder:
     def _refuse_contradictions(
         self, given: Mapping[str, Any], where: str, problems: list[Problem]
     ) -> None:
-        for field in self._fixed.keys() & given.keys():
+        for field in (self._fixed.keys() & given.keys()) - self._local:  # refused already, untold
             ours, theirs = self._fixed[field], given[field]
             if not self._same(field, ours.value, theirs):
-                text = f"{ours.by} says {ours.value!r}, {where} says {theirs!r}; {ours.why}"
+                values = (ours.value, theirs) if field not in self._secret else ("one", "another")
+                text = f"{ours.by} says {values[0]!r}, {where} says {values[1]!r}; {ours.why}"
                 problems.append(Problem(to_camel(field), text))
 
     def _same(self, field: str, one: object, other: object) -> bool:

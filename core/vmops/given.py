@@ -114,9 +114,10 @@ class Given:
             if prefix:
                 start = len(named) - len(prefix)
                 keys = {v[start:].lower(): v for v in os.environ if v.startswith(named)}
-                if keys:
-                    yield field, {key: os.environ[v] for key, v in keys.items()}
-            elif named in os.environ:
+                found = {key: text for key, v in keys.items() if (text := os.environ[v])}
+                if found:
+                    yield field, found
+            elif os.environ.get(named):  # an empty one is as good as none
                 yield field, os.environ[named]
 
 

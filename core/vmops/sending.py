@@ -164,7 +164,7 @@ class Sender:
                 limiter.wait_for_request()
             if renew is not None:
                 renew(again)
-            again = True
+            again, sent = True, self._backend.clock.now()
             try:
                 answer = self._call(call)
             except TransientError as exc:
@@ -173,7 +173,8 @@ class Sender:
                 elif action is Action.RESTART and not exc.unsent:
                     raise  # a reboot that may have happened is never asked for twice
                 elif action is Action.PROVISION and not (self._backend.creates_once or exc.unsent):
-                    exc.retry_after = max(exc.retry_after or 0.0, self._backend.horizon)
+                    left = sent + self._backend.horizon - self._backend.clock.now()
+                    exc.retry_after = max(exc.retry_after or 0.0, left)
                 patience.pause(exc)
             else:
                 limiter.accepted()

@@ -35,6 +35,7 @@ class NovaCloud(StandIn):
     """Modules of what talks to it that take long to import."""
 
     user, password, project, region = "vmops", "c0rrect-h0rse", "vmops-project", "R1"
+    project_id = "6f70656e737461636b20342065766572"
     image, size, huge = "debian-12", "m1.tiny", "m1.huge"
 
     @classmethod

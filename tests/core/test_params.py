@@ -390,3 +390,31 @@ def test_another_name_contradicts_all_the_same(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("VMOPS_FAR_PLACE", "b")
     with pytest.raises(InvalidParams, match="VMOPS_FAR_ZONE and VMOPS_FAR_PLACE differ"):
         either({})
+
+
+def test_a_contradiction_tells_no_secret() -> None:
+    """Whoever may give params does not learn what config says of a key."""
+    door = {"door_code": "REAL"}
+    for given in ({"key": "x"}, {"door_code": "x"}):
+        with pytest.raises(InvalidParams) as caught:
+            shop(provider="ours", key="REAL", **door).bind({"vmName": "web-1", **given})
+        assert "REAL" not in str(caught.value)
+        assert len(caught.value.problems) == 1
+    with pytest.raises(InvalidParams) as caught:
+        Binder("safe", Guarded, What, config={"pin": "REAL"}).bind({"pin": "x", "image": "i"})
+    assert "config says 'one', params says 'another'" in str(caught.value)
+
+
+class Guarded(Settings):
+    """With a secret that params may give, too."""
+
+    pin: Annotated[str, Secret] = ""
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compose files leave them: nothing is given by it."""
+    monkeypatch.setenv("VMOPS_SHOP_KEY", "")
+    monkeypatch.setenv("VMOPS_SHOP_DOOR_CODE", "")
+    found = shop().bind({"vmName": "web-1", "provider": "ours"}).settings
+    assert found.key is None  # type: ignore[attr-defined]
+    assert found.door == {}  # type: ignore[attr-defined]

@@ -18,9 +18,11 @@ def _sample(code: str) -> Exception:
     """What a call raises for a code."""
     from libcloud.common.types import InvalidCredsError, LibcloudError
     from requests.exceptions import ConnectionError as ConnectionLost
+    from requests.exceptions import SSLError
 
     refused = partial(_refusal, 403)
     made: dict[str, Callable[[], Exception]] = {
+        "certificate": lambda: CallError(SSLError("certificate verify failed"), []),
         "connectionLost": lambda: CallError(ConnectionLost("cut"), []),
         "credentials": lambda: CallError(InvalidCredsError(), []),
         "noCapacity": lambda: refused("No valid host was found."),

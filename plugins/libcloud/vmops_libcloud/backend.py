@@ -35,7 +35,8 @@ from vmops_libcloud.dialects import dialect
 from vmops_libcloud.drivers import Drivers
 from vmops_libcloud.errors import CODES, CallError, as_error, may_have_begun, read, untold
 from vmops_libcloud.machines import Machines
-from vmops_libcloud.settings import LibcloudParams, LibcloudSettings
+from vmops_libcloud.params import LibcloudParams
+from vmops_libcloud.settings import LibcloudSettings
 from vmops_libcloud.turns import turn
 
 __all__ = ["LibcloudBackend"]

@@ -12,7 +12,7 @@ from vmops_libcloud import capabilities
 from vmops_libcloud.dialects import Dialect
 from vmops_libcloud.drivers import Drivers
 from vmops_libcloud.errors import CallError, as_error
-from vmops_libcloud.settings import LibcloudParams
+from vmops_libcloud.params import LibcloudParams
 
 __all__ = ["Choices"]
 

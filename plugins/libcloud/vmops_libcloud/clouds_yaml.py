@@ -55,8 +55,11 @@ def _clouds(path: Path) -> dict[str, dict[str, Any]]:
 
     try:
         found = yaml.safe_load(path.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError) as exc:  # which tells what stands there
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as exc:
+        # which tells what stands there
         raise ValueError(f"{path} cannot be read: {type(exc).__name__}") from None
+    if found is None:  # an empty file
+        return {}
     clouds = found.get("clouds") if isinstance(found, Mapping) else None
     if not isinstance(clouds, Mapping):
         raise ValueError(f"{path} has no mapping `clouds`")  # noqa: TRY004  (a value's)

@@ -67,8 +67,9 @@ class Dialect:
         can: What its driver can do.
     """
 
-    horizon: float = 30.0
-    """Seconds for which a new VM may be missing in the list."""
+    horizon: float = 45.0
+    """Seconds for which a new VM may be missing in the list after its create was sent: 30 that a
+    request may take before it is given up, and some until what arrives then is shown."""
     must_prove: bool = False
     """Whether credentials that do not tell whose they are, are none."""
 

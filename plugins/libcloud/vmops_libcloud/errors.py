@@ -76,6 +76,7 @@ CODES: Final[Mapping[str, type[CloudError]]] = {
     "502": Unavailable,
     "503": Unavailable,
     "504": Unavailable,
+    "certificate": AuthError,
     "connectionLost": Unavailable,
     "credentials": AuthError,
     "noCapacity": NoCapacity,
@@ -102,11 +103,13 @@ _BUSY: Final = re.compile(r"\bbusy\b|pending event", re.IGNORECASE)
 _HINTS: Final = {
     "401": "check the credentials",
     "403": "these credentials may not do that",
+    "certificate": "caFile names the certificates (PEM) of a private authority",
     "credentials": "check the credentials",
     "noCapacity": "try another vmSize or location",
     "quota": "ask the provider for more, or delete what is not needed",
 }
 _REQUEST_IDS: Final = ("x-openstack-request-id", "x-compute-request-id", "x-request-id")
+_NO_ENDPOINT: Final = re.compile("could not find specified endpoint", re.IGNORECASE)
 _PLAIN: Final = re.compile(r"(?:HTTP )?([45]\d\d)\b")
 _QUOTED: Final = re.compile(r"(\bValue:).*", re.DOTALL)
 _LONGEST: Final = 500
@@ -145,9 +148,14 @@ def read(error: Exception, name: str = "libcloud") -> Fault | None:
         f"{name}: {_short(cause)}",
         request_id=next((headers[one] for one in _REQUEST_IDS if one in headers), ""),
         retry_after=retry_after(headers.get("retry-after"), http_date(headers.get("date"))),
-        hint=_HINTS.get(code, ""),
+        hint=_HINTS.get(code, "") or _hint(cause),
         unsent=exchanges is not None and not _left(cause, seen),
     )
+
+
+def _hint(cause: Exception) -> str:
+    """What to do about what libcloud itself refuses."""
+    return "there may be no such region: check region" if _NO_ENDPOINT.search(str(cause)) else ""
 
 
 def as_error(error: Exception, name: str) -> CloudError | None:
@@ -217,10 +225,11 @@ def _code(cause: Exception, exchanges: Sequence[Exchange] | None) -> str:
 def _kinds() -> Iterator[tuple[str, tuple[type[Exception], ...]]]:
     """Exceptions that say all by their class."""
     from libcloud.common.types import InvalidCredsError, MalformedResponseError
-    from requests.exceptions import RequestException, TooManyRedirects
+    from requests.exceptions import RequestException, SSLError, TooManyRedirects
 
     yield "spoiltAnswer", (SpoiltAnswerError, MalformedResponseError, TooManyRedirects)
     yield "credentials", (InvalidCredsError,)
+    yield "certificate", (SSLError,)
     yield "connectionLost", (RequestException, OSError, HTTPException)
     yield "notImplemented", (NotImplementedError,)
 

@@ -11,7 +11,7 @@ from vmops.errors import InvalidRequest
 from vmops_libcloud import marks
 from vmops_libcloud.choices import Choices
 from vmops_libcloud.dialects import Dialect
-from vmops_libcloud.settings import LibcloudParams
+from vmops_libcloud.params import LibcloudParams
 
 __all__ = ["request"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from datetime import date
 from typing import Any, Final
 
 from vmops_libcloud.clouds_yaml import cloud
@@ -18,6 +19,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "endpoint_url": ("auth_url",),
     "key": ("username",),
     "secret": ("password",),
+    "project_id": ("project_id", "tenant_id"),
     "driver_ex_tenant_name": ("project_name", "tenant_name"),
     "driver_ex_domain_name": ("user_domain_name",),
     "driver_ex_tenant_domain_id": ("project_domain_id",),
@@ -33,9 +35,10 @@ _BY_PASSWORD: Final = ("", "password", "v3password")
 _BY_APPLICATION: Final = "v3applicationcredential"
 _PLACE: Final = ("region", "endpoint_url", "ca_file")
 _FURTHER: Final = (
-    *("auth_type", "user_domain_id", "project_domain_name", "project_id", "tenant_id", "user_id"),
+    *("auth_type", "user_domain_id", "project_domain_name", "user_id"),
     *("domain_name", "domain_id", "default_domain", "trust_id", "system_scope"),
     *("identity_api_version", "interface", "endpoint_type", "application_credential_name"),
+    *("token", "passcode"),
 )
 _READ: Final = frozenset(
     {*_FURTHER, *_APPLICATION, *(one for names in NAMES.values() for one in names)}
@@ -73,9 +76,9 @@ def _flat(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is said of a cloud, without its levels; lists of regions have one only."""
     auth = said.get("auth") or {}
     for name, value in {**said, **(auth if isinstance(auth, Mapping) else {})}.items():
-        if isinstance(value, str | int | float) and value != "":
+        if isinstance(value, str | int | float | date) and value != "":  # a password may be a date
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            yield name.replace("-", "_"), text
+            yield str(name).replace("-", "_"), text
     regions = said.get("regions")
     if isinstance(regions, list) and "region_name" not in said:
         names = [one.get("name", "") if isinstance(one, Mapping) else one for one in regions]
@@ -119,7 +122,7 @@ def _refused(values: Mapping[str, str], found: Mapping[str, str]) -> Iterator[tu
     kind = values.get("auth_type", "")
     if kind not in {*_BY_PASSWORD, _BY_APPLICATION}:
         yield "key", f"auth_type {kind!r}: libcloud has password and {_BY_APPLICATION} only"
-    for name in ("trust_id", "system_scope", "application_credential_name"):
+    for name in ("trust_id", "system_scope", "application_credential_name", "token", "passcode"):
         if name in values and "driver_ex_force_auth_version" not in found:
             yield "key", f"libcloud cannot sign in with {name}: give a password and a project"
     if values.get("identity_api_version", "3").partition(".")[0] not in {"3", "v3"}:
@@ -140,12 +143,7 @@ def _unnamed(values: Mapping[str, str], found: Mapping[str, str]) -> Iterator[tu
     if "user_domain_id" in values and "driver_ex_domain_name" not in found:
         text = "libcloud knows the user's domain by name only: give user_domain_name"
         yield "driver_ex_domain_name", f"{text} (OS_USER_DOMAIN_NAME)"
-    by_id = "project_id" in values or "tenant_id" in values
-    if by_id and _TENANT not in found:
-        text = "libcloud knows a project by name only: give project_name (OS_PROJECT_NAME)"
-        yield _TENANT, text
-    elsewhere = found.get("driver_ex_domain_name", _DEFAULT).lower() != _DEFAULT
-    if _DOMAIN not in found and ("project_domain_name" in values or (by_id and elsewhere)):
+    if _DOMAIN not in found and "project_domain_name" in values and "project_id" not in found:
         text = "libcloud knows the project's domain by id only: give project_domain_id"
         yield _DOMAIN, f"{text} (OS_PROJECT_DOMAIN_ID; `openstack domain list` tells it)"
     if values.get("default_domain", _DEFAULT) != _DEFAULT:
@@ -154,6 +152,9 @@ def _unnamed(values: Mapping[str, str], found: Mapping[str, str]) -> Iterator[tu
 
 def _transport(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What is said of how to connect, that would be ignored."""
+    for name in ("cert", "key", "compute_endpoint_override"):
+        if name in values:
+            yield "", f"{name} is not read: libcloud has no place for it"
     if values.get("verify") == "false" or values.get("insecure") == "true":
         yield "", "certificates are always verified: give the authority's as cacert"
     which = values.get("interface") or values.get("endpoint_type") or "public"

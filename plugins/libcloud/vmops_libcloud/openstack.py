@@ -64,7 +64,6 @@ class OpenStack(Dialect):
     """Nova, through libcloud's driver for its API 2.1."""
 
     must_prove = True
-    horizon = 15.0  # Nova lists what it has accepted; a proxy may have let the request lie about
 
     def __init__(self, can: Capabilities) -> None:
         """No token yet."""
@@ -84,9 +83,11 @@ class OpenStack(Dialect):
             found["ex_force_auth_url"] = url
         if settings.region:
             found["ex_force_service_region"] = settings.region
+        if settings.project_id:  # libcloud wants a name, which is replaced below
+            found["ex_tenant_name"] = settings.project_id
         return found
 
-    def prepare(self, driver: Any, settings: LibcloudSettings) -> None:  # noqa: ANN401, ARG002
+    def prepare(self, driver: Any, settings: LibcloudSettings) -> None:  # noqa: ANN401
         """Services are found by their type; libcloud wants them called nova, in RegionOne.
 
         And it reads all of its price lists (2 MB) once for each flavor, to find none of OpenStack.
@@ -98,6 +99,8 @@ class OpenStack(Dialect):
         found: list[Any] = [one for one in vars(driver).values() if isinstance(one, Connection)]
         for connection in found:
             connection.service_name = connection.service_region = None
+            if settings.project_id:
+                _scope(connection.get_auth_class(), settings.project_id)
 
     def account(self, driver: Any) -> str:  # noqa: ANN401
         """The project that the token is for."""
@@ -194,6 +197,19 @@ class OpenStack(Dialect):
 
             self._tokens = Tokens()
         return self._tokens
+
+
+def _scope(identity: Any, project_id: str) -> None:  # noqa: ANN401  (an identity connection)
+    """Sign in to a project by its id, where libcloud has its name and domain only."""
+    plain = identity._get_auth_data  # noqa: SLF001  (it has no other way)
+
+    def scoped(*args: Any, **more: Any) -> Any:  # noqa: ANN401
+        data = plain(*args, **more)
+        if "project" in data["auth"].get("scope", {}):
+            data["auth"]["scope"]["project"] = {"id": project_id}
+        return data
+
+    identity._get_auth_data = scoped  # noqa: SLF001
 
 
 def _act(driver: Any, node: Any, action: str) -> bool:  # noqa: ANN401

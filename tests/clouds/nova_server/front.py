@@ -99,14 +99,17 @@ class Front:
             if self._tokens.get(token, 0.0) < time.time():
                 return _answer(start, 401, _fault(401, "no such token"))
             return self._token(start, 200, environ["HTTP_HOST"], token)
-        asked = json.loads(environ["wsgi.input"].read(size))["auth"]["identity"]
+        auth = json.loads(environ["wsgi.input"].read(size))["auth"]
+        asked, project = auth["identity"], auth.get("scope", {}).get("project")
         user = asked.get("password", {}).get("user", {})
         program = asked.get("application_credential", {})
         given = {
             (user.get("name"), user.get("password")),
             (program.get("id"), program.get("secret")),
         }
-        if not given & {(USER, PASSWORD), ("app-id", "app-secret")}:
+        named = {"domain": {"id": "default"}, "name": PROJECT}
+        elsewhere = project not in (None, named, {"id": self._project})
+        if elsewhere or not given & {(USER, PASSWORD), ("app-id", "app-secret")}:
             return _answer(
                 start, 401, _fault(401, "The request you have made requires authentication.")
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.types import NodeState
 
-from vmops import Status
+from vmops import VM, State, Status
 from vmops.errors import InvalidParams, InvalidRequest, QuotaExceeded, Unavailable
 from vmops_libcloud.capabilities import capabilities
 from vmops_libcloud.errors import as_error, untold
@@ -84,6 +85,37 @@ def test_verbs_return_at_once(scene: Any, ops: Any, plain: Any) -> None:
     plain.gate.set()
     info = scene.wait(ops, (status, pending))
     assert info["vmId"] in plain.nodes
+
+
+def test_creates_with_one_token_take_turns(
+    scene: Any, plain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at once make one VM: the second looks when the first has made it."""
+    from vmops import Tags, Target
+    from vmops_libcloud.backend import LibcloudBackend
+    from vmops_libcloud.params import LibcloudParams
+    from vmops_libcloud.settings import LibcloudSettings
+
+    backend = LibcloudBackend(LibcloudSettings(provider="plain", key="k"))
+    monkeypatch.setattr(backend._background, "_patience", 30.0)
+    params = backend.resolve(LibcloudParams(vm_size="small", image="debian"))
+    token = "ab" * 16
+    vm = Target(VM("web-1", State.ABSENT), params, Tags("cd" * 8, "web-1", token))
+    plain.gate.clear()
+    made: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: made.append(backend.provision(vm, token))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    while not plain.asked:
+        time.sleep(0.01)
+    time.sleep(0.2)  # the second has come to its turn by now, or to its own create
+    plain.gate.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(plain.nodes) == 1
+    assert made == [{"vmId": next(iter(plain.nodes))}] * 2
 
 
 def test_refusal_that_comes_late(scene: Any, ops: Any, plain: Any) -> None:

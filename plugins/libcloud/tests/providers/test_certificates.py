@@ -12,9 +12,7 @@ import trustme
 from recorded_clouds import DigitalOcean
 from scene import Scene
 
-from vmops.errors import InvalidParams, Unavailable
-
-pytestmark = pytest.mark.usefixtures("give_up")
+from vmops.errors import AuthError, InvalidParams
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +45,9 @@ def test_an_authority_of_ones_own(scene: Scene, authority: tuple[trustme.CA, Pat
 
 def test_an_authority_that_is_not_known(scene: Scene) -> None:
     """Nothing is asked of whoever answers there, and the key stays here."""
-    with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(AuthError, match="CERTIFICATE_VERIFY_FAILED") as caught:
         scene.open().list_vms()
+    assert "caFile" in caught.value.hint
     assert scene.cloud.keys == set()
 
 

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from vmops import Status, VMOps
+from vmops.errors import AuthError
 from vmops_libcloud.settings import LibcloudSettings
 
 AUTH = {
@@ -88,6 +89,7 @@ clouds:
     found = settings()
     assert (found.key.get_secret_value(), found.secret.get_secret_value()) == ("bob", "123456")
     assert (found.endpoint_url, found.region) == (AUTH["auth_url"], "north")
+    assert found.project_id == "6f70656e737461636b20342065766572"
     assert found.arguments == {"ex_tenant_name": "team", "ex_domain_name": "Default"}
 
 
@@ -179,15 +181,10 @@ def test_domains(write: Write, more: dict[str, str], arguments: dict[str, str]) 
 
 
 REFUSED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
-    ({"project_name": "", "project_id": "abc"}, "OS_PROJECT_NAME", {"driver_ex_tenant_name": "p"}),
     ({"username": "", "user_id": "abc"}, "OS_USERNAME", {"key": "me"}),
     ({"user_domain_id": "abc"}, "OS_USER_DOMAIN_NAME", {"driver_ex_domain_name": "lab"}),
     ({"project_domain_name": "lab"}, "OS_PROJECT_DOMAIN_ID", {"driver_ex_tenant_domain_id": "a"}),
-    (
-        {"user_domain_name": "lab", "project_id": "abc"},
-        "OS_PROJECT_DOMAIN_ID",
-        {"driver_ex_tenant_domain_id": "a"},
-    ),
+    ({"token": "abc"}, "cannot sign in with token", {}),
     ({"trust_id": "abc"}, "cannot sign in with trust_id", {}),
     ({"system_scope": "all"}, "cannot sign in with system_scope", {}),
     ({"application_credential_name": "x"}, "with application_credential_name", {}),
@@ -220,6 +217,8 @@ def test_what_libcloud_cannot_sign_in_with(
         ({"verify": False}, "always verified"),
         ({"interface": "internal"}, "interface 'internal'"),
         ({"default_domain": "lab"}, "default_domain is not read"),
+        ({"cert": "/etc/me.pem"}, "cert is not read"),
+        ({"compute_endpoint_override": "https://x"}, "compute_endpoint_override is not read"),
     ],
 )
 def test_what_would_be_ignored(write: Write, cloud: dict[str, Any], says: str) -> None:
@@ -283,11 +282,33 @@ def test_a_file_is_read_for_openstack_only(home: Path, monkeypatch: pytest.Monke
     assert LibcloudSettings(provider="vultr", key="k")  # type: ignore[arg-type]
 
 
+def test_odd_files(write: Write, home: Path) -> None:
+    """What YAML reads as a date or a number is text; an empty file says nothing."""
+    (home / "work" / "secure.yaml").touch()
+    write({"auth": {**AUTH, "password": "PASSWORD"}, 7: "seven"})
+    file = home / "work" / "clouds.yaml"
+    file.write_text(file.read_text().replace('"PASSWORD"', "2024-01-02").replace('"7"', "7"))
+    assert settings().secret.get_secret_value() == "2024-01-02"
+    file.write_text("[" * 5000)
+    assert "clouds.yaml cannot be read" in refused()
+
+
+def test_a_project_that_is_none(nova: Any, tmp_path: Path) -> None:
+    """The project's id counts more than its name: one that is not the user's is refused."""
+    config = {"backend": "libcloud", "provider": "openstack", "projectId": "0" * 32}
+    ops = VMOps(config, journal=tmp_path / "journal.db")
+    with ops, pytest.raises(AuthError):
+        ops.list_vms()
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
 def test_the_real_nova(
-    nova: Any, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nova: Any, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     """A cloud of a file is enough to sign in, and to make and delete a server."""
     said = {name.removeprefix("OS_").lower(): v for name, v in nova.environment().items()}
+    if by == "id":
+        said |= {"project_name": "another", "project_id": nova.project_id}
     region, password = said.pop("region_name"), said.pop("password")
     write({"auth": {**said, "user_domain_id": "default"}, "region_name": region})
     write({"auth": {"password": password}}, "work/secure.yaml")

@@ -13,7 +13,8 @@ from vmops import Status
 from vmops.clock import SystemClock
 from vmops.testing.settling import eventually
 from vmops_libcloud.backend import LibcloudBackend
-from vmops_libcloud.settings import LibcloudParams, LibcloudSettings
+from vmops_libcloud.params import LibcloudParams
+from vmops_libcloud.settings import LibcloudSettings
 
 WEB = {"vmName": "web-1"}
 GAVE_UP = Answer(504, b"<html>Gateway Time-out</html>", (("Content-Type", "text/html"),))
@@ -33,7 +34,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     sleep = SystemClock.sleep
 
     def short(clock: SystemClock, seconds: float) -> None:
-        if seconds >= HORIZON:
+        if seconds > HORIZON / 2:
             found.append(seconds)
         else:
             sleep(clock, seconds)
@@ -60,7 +61,7 @@ def test_it_arrives_before_it_is_repeated(
     sleep = SystemClock.sleep
 
     def meanwhile(clock: SystemClock, seconds: float) -> None:
-        if seconds >= HORIZON:
+        if seconds > HORIZON / 2:
             _arrives(proxy)
         else:
             sleep(clock, seconds)
@@ -78,7 +79,8 @@ def test_it_arrives_while_the_other_lives(stack: Any, proxy: Any, pauses: list[f
     """Two VMs have one token then: what deletes the one deletes the other."""
     ops = stack.open(horizon=HORIZON)
     stack.up(ops)
-    assert pauses == [HORIZON]
+    (pause,) = pauses
+    assert pause <= HORIZON
     _arrives(proxy)
     assert len(stack.servers("web-1")) == 2
     _lease_ends(stack)
@@ -153,17 +155,18 @@ def test_a_surplus_that_cannot_be_deleted(
     assert (found.vm.id, found.reason, found.error) == (other, "finished", None)
 
 
-def test_copies_of_our_marks(stack: Any, ops: Any) -> None:
-    """A server that somebody has made with our metadata, under a name of its own, stays."""
+@pytest.mark.parametrize("change", [{"name": "forensics"}, {"vmops-owner": "f" * 16}])
+def test_copies_of_our_marks(stack: Any, ops: Any, change: dict[str, str]) -> None:
+    """A server made with our metadata under a name of its own, or another install's, stays."""
     stack.up(ops)
     (mine,) = stack.servers()
     backend = LibcloudBackend(LibcloudSettings(provider="openstack", tick=0.2))
     params = LibcloudParams(vm_size=stack.cloud.size, image=stack.cloud.image)
     arguments = backend._choices.arguments(backend.resolve(params))
-    backend._drivers.call(
-        lambda d: d.create_node(name="forensics", ex_metadata=mine["metadata"], **arguments)
-    )
+    name = change.pop("name", "web-1")
+    marks = {**mine["metadata"], **change}
+    copy = backend._drivers.call(lambda d: d.create_node(name=name, ex_metadata=marks, **arguments))
     backend.close()
     stack.wait(ops, ops.vm_deprovision(WEB))
     left = eventually(stack.servers, lambda left: len(left) == 1, 10)
-    assert [one["name"] for one in left] == ["forensics"]
+    assert [one["id"] for one in left] == [copy.id]

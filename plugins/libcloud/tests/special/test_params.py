@@ -16,7 +16,8 @@ from vmops import VMOps
 from vmops.binding import Binder
 from vmops.errors import InvalidParams
 from vmops_libcloud.constructors import constructor
-from vmops_libcloud.settings import LibcloudParams, LibcloudSettings
+from vmops_libcloud.params import LibcloudParams
+from vmops_libcloud.settings import LibcloudSettings
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me"
 PAIR = {"key": "me", "secret": "x"}
