@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +35,8 @@ __all__ = [
     "revealed",
     "secret_fields",
 ]
+
+M = TypeVar("M")
 
 
 class _Marker:
@@ -156,34 +158,29 @@ def marked_fields(model: type[BaseModel], marker: object) -> list[str]:
     return [name for name, field in model.model_fields.items() if marker in field.metadata]
 
 
-def gathered_fields(model: type[BaseModel]) -> dict[str, str]:
-    """The prefixes of a model's fields that gather keys, by field."""
+def _marks(model: type[BaseModel], kind: type[M]) -> dict[str, M]:
+    """The mark of a kind that each of a model's fields carries, by field."""
     return {
-        name: mark.text
+        name: mark
         for name, field in model.model_fields.items()
         for mark in field.metadata
-        if isinstance(mark, Prefix)
+        if isinstance(mark, kind)
     }
+
+
+def gathered_fields(model: type[BaseModel]) -> dict[str, str]:
+    """The prefixes of a model's fields that gather keys, by field."""
+    return {name: mark.text for name, mark in _marks(model, Prefix).items()}
 
 
 def other_names(model: type[BaseModel]) -> dict[str, str]:
     """The fields that are other names, with the fields that they name."""
-    return {
-        name: mark.field
-        for name, field in model.model_fields.items()
-        for mark in field.metadata
-        if isinstance(mark, OtherName)
-    }
+    return {name: mark.field for name, mark in _marks(model, OtherName).items()}
 
 
 def owners(model: type[BaseModel]) -> dict[str, str]:
     """The fields that others are only for, by those."""
-    return {
-        name: mark.field
-        for name, field in model.model_fields.items()
-        for mark in field.metadata
-        if isinstance(mark, OnlyFor)
-    }
+    return {name: mark.field for name, mark in _marks(model, OnlyFor).items()}
 
 
 def secret_fields(model: type[BaseModel]) -> list[str]:
