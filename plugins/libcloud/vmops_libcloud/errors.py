@@ -155,7 +155,7 @@ def read(error: Exception, name: str = "libcloud") -> Fault | None:
 
 def _hint(cause: Exception) -> str:
     """What to do about what libcloud itself refuses."""
-    return "there may be no such region: check region" if _NO_ENDPOINT.search(str(cause)) else ""
+    return "there may be no such region: check region" if _NO_ENDPOINT.search(_said(cause)) else ""
 
 
 def as_error(error: Exception, name: str) -> CloudError | None:
