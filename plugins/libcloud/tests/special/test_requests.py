@@ -164,3 +164,10 @@ def test_metadata_of_ones_own(stack: Any, ops: VMOps) -> None:
     stack.up(ops, ex_metadata={"team": "blue"}, tags={"stage": "test"})
     (server,) = stack.servers()
     assert {"team": "blue", "stage": "test"}.items() <= server["metadata"].items()
+
+
+def test_a_region_that_there_is_not(stack: Any) -> None:
+    """The error says what to look at."""
+    with pytest.raises(CloudError, match="endpoint") as caught:
+        stack.open(region="nowhere").list_vms()
+    assert "check region" in caught.value.hint
