@@ -196,7 +196,8 @@ class Backend(ABC, Generic[S, P]):
     """What `pay` asks; the connection sets it."""
     creates_once: bool = True
     """Whether the same token never makes a second VM. Where it may, the core repeats a create that
-    had no answer only when `horizon` has passed since, and the VM is still not to be seen."""
+    had no answer only when `horizon` has passed since, and `provision` must look for a VM with the
+    token before it makes one."""
     confirms_restart: bool = True
     """Whether `VM.started` tells each boot from the one before. Where it does not, a restart in one
     phase is over once the VM is seen to run, and its result says `restartConfirmed: false`."""

@@ -95,6 +95,10 @@ class DurableJournal:
         if _fenced(row, intent.row):
             return Stale()
         if row.state == "INTENT":
+            if (
+                row.sent != intent.row.sent
+            ):  # sent again since: whether that is too early, was not seen
+                return Stale()
             return self._repeated(tables, intent, row, now, batches)
         if row.unsure and row.lease_until > now:
             return Conflict(

@@ -65,6 +65,7 @@ class Job:
     unseen: bool = False
     sent: bool = False
     looked_again: bool = False
+    refused: float = -1.0
     not_found: bool = False
     last: bool = True
 

@@ -78,7 +78,7 @@ class Planner:
         backend, row = self._connection.backend, job.row
         if job.verb is not Action.PROVISION or backend.creates_once or row.state != "INTENT":
             return 0.0
-        if job.looked_again:  # the last one was refused: it is not on its way
+        if row.sent == job.refused:  # what was sent last was refused: it is not on its way
             return 0.0
         return row.sent + backend.horizon - self._connection.clock.now()
 

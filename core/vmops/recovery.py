@@ -174,8 +174,7 @@ class Recoverer:
         if state is None:
             return self._waiting(row)
         if vm is None or state in {State.ABSENT, State.FAILED}:
-            never_seen = vm is None and row.state == "INTENT"
-            found = Found.ABANDONED if never_seen else Found.FAILED
+            found = Found.ABANDONED if vm is None else Found.FAILED  # one that comes late is reaped
             self._journal.gone([row], found.value.upper(), settled=vm is None)
             return self._report(row, found, error=vm.error if vm is not None else None)
         if state is State.STARTING:

@@ -137,6 +137,7 @@ class Submitter:
                     not job.last and self._worth_another_look(verb, job, answer)
                 ):
                     job.looked_again = not isinstance(answer, Stale)
+                    job.refused = job.row.sent if job.looked_again else job.refused
                     again.append(job)
                 else:
                     job.answer = answer
@@ -206,11 +207,14 @@ class Submitter:
     def _renew(self, jobs: Sequence[Job], indices: Sequence[int], again: bool) -> None:  # noqa: FBT001
         """Send nothing whose lease has ended, or that somebody else has taken over."""
         sending = [jobs[i] for i in indices]
-        now = self._connection.clock.now()
-        if again or any(now >= job.row.lease_until for job in sending):
-            rows = self._journal.renew([job.row for job in sending], now)
+        while again or any(self._now() >= job.row.lease_until for job in sending):
+            again = False  # but where writing it took longer than it lasts
+            rows = self._journal.renew([job.row for job in sending], self._now())
             for job, row in zip(sending, rows, strict=True):
                 job.row = row
+
+    def _now(self) -> float:
+        return self._connection.clock.now()
 
     def _make_durable(self, verb: Action, jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception]]:
         """Write the intents; the jobs that may not be sent, and why."""

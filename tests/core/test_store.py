@@ -288,7 +288,7 @@ def test_an_old_journal_is_recovered_from(old: Path) -> None:
     # that cloud was in the memory of a process that is no more: nothing of it exists
     assert found == {
         ("intent", "INTENT", "abandoned"),
-        ("accepted", "ACCEPTED", "failed"),
+        ("accepted", "ACCEPTED", "abandoned"),
         ("live", "stop", "waiting"),  # until the horizon has passed
     }
 

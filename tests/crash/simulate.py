@@ -17,7 +17,7 @@ from simulator.audit import Report
 from simulator.clouds import CLOUDS
 from simulator.run import SCENARIOS, Plan, simulate
 
-_SEEDS = 25  # in one piece of work
+_SEEDS = 10  # in one piece of work
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,6 +30,10 @@ _SEEDS = 120
         (mutations.without_recovery, "arm", {"stuck"}),
         (mutations.without_restraint, "ec2", {"restarted twice"}),
         (mutations.without_restraint, "arm", {"restarted twice"}),
+        (mutations.without_horizon, "nova", {"duplicated"}),
+        (mutations.without_look, "nova", {"duplicated"}),
+        (mutations.without_pause, "nova", {"duplicated"}),
+        (mutations.without_singling_out, "nova", {"reaped alive"}),
     ],
 )
 def test_a_missing_safety_element_is_found(
@@ -38,7 +42,7 @@ def test_a_missing_safety_element_is_found(
     kinds: set[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without its token, tags, horizon, fence, reaper, recovery or restraint the protocol fails."""
+    """Without token, tags, horizon, fence, reaper, recovery, restraint, look or pause it fails."""
     with monkeypatch.context() as patch:
         mutation(patch)
         reports = (simulate(_plan(cloud, seed)) for seed in range(_SEEDS))
@@ -52,6 +56,21 @@ def test_a_restored_journal_needs_caution(monkeypatch: pytest.MonkeyPatch) -> No
     mutations.without_caution(monkeypatch)
     reports = (simulate(Plan("ec2", seed, **SCENARIOS["restored"])) for seed in range(_SEEDS))
     assert any("reaped alive" in report.findings for report in reports)
+
+
+def test_what_a_create_made_twice_goes_with_its_vm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a create came twice, a deletion takes both VMs, before anybody reaps."""
+
+    def leaks(seed: int) -> bool:
+        twice = frozenset({("twice", 0)})
+        report = simulate(Plan("nova", seed, processes=1, names=1, jobs=1, script=twice))
+        return "leaked" in report.findings
+
+    mutations.without_reaper(monkeypatch)
+    tidy = [seed for seed in range(20) if not leaks(seed)]
+    assert len(tidy) > 10
+    mutations.without_surplus(monkeypatch)
+    assert all(leaks(seed) for seed in tidy)
 
 
 def _plan(cloud: str, seed: int) -> Plan:

@@ -19,7 +19,7 @@ from simulator.run import SCENARIOS, Plan, simulate
 
 _CRASHES = 20_000
 _PIECES = 8
-_CLOUDS = ("ec2", "gce", "arm")
+_CLOUDS = ("ec2", "gce", "arm", "nova")
 _COMMAND = Path(__file__).with_name("simulate.py")
 
 
@@ -55,6 +55,14 @@ def test_a_restored_journal_deletes_nothing_alive(cloud: str) -> None:
     """With a journal from an old backup, recovering and reaping delete no VM that is in use."""
     for seed in range(8):
         _checked(Plan(cloud, seed, **SCENARIOS["restored"]), "restored")
+
+
+def test_requests_may_lie_about_for_minutes() -> None:
+    """Creates without idempotency that come after any horizon are held, deleted or reaped."""
+    total = Report("nova")
+    for seed in range(8):
+        total.add(_checked(Plan("nova", seed, **SCENARIOS["delayed"]), "delayed"))
+    assert total.held_up > 0
 
 
 _SCRIPTS = st.sets(st.tuples(st.sampled_from(KINDS), st.integers(0, 60)), max_size=8).map(frozenset)

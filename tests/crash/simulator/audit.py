@@ -33,7 +33,8 @@ class Report:
         calls: Requests sent to the cloud.
         vms: VMs made.
         held_up: Duplicates because a request was held up for longer than any horizon waits, or
-            (on a cloud that goes by name alone) because it meant a VM that was there before.
+            (on a cloud that goes by name alone) because it meant a VM that was there before, or
+            (on a cloud without idempotency) because it came twice.
         findings: What is wrong, by kind.
     """
 

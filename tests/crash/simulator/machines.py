@@ -22,7 +22,8 @@ class Machine:
         name: Its name.
         written: From when on which tags are on it, in order.
         visible: When a description begins to show it.
-        late: Whether the request for it arrived later than the protocol's horizon allows for.
+        late: Whether the request for it arrived later than the protocol's horizon allows for, or
+            (on a cloud without idempotency) once more.
         changes: From when on it is in which state, in order.
         deleted_by: What kinds of calls asked for its deletion.
         holds_compute: Whether it does so while it is stopped.
@@ -102,7 +103,7 @@ class Duplicate:
 
     @property
     def unavoidable(self) -> bool:
-        """Whether a request for one of them was held up for longer than any horizon waits."""
+        """Whether no horizon could have prevented it: a request was held up, or came twice."""
         return self.first.late or self.second.late
 
 

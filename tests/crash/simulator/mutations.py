@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from simulator.nova import Nova
 from simulator.world import Cloud
-from vmops import Target, durable_journal
+from vmops import Target, durable_journal, reaping
 from vmops.operation import Action
 from vmops.reaping import Reaper, Reason
 from vmops.recovery import Recoverer
@@ -20,9 +21,13 @@ __all__ = [
     "without_caution",
     "without_fence",
     "without_horizon",
+    "without_look",
+    "without_pause",
     "without_reaper",
     "without_recovery",
     "without_restraint",
+    "without_singling_out",
+    "without_surplus",
     "without_tags",
     "without_token",
 ]
@@ -57,7 +62,8 @@ def without_tags(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not shown is believed not to be there, however young."""
-    monkeypatch.setattr(Cloud, "horizon", 0.0)
+    for cloud in (Cloud, Nova):
+        monkeypatch.setattr(cloud, "horizon", 0.0)
 
 
 def without_fence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +101,23 @@ def without_restraint(monkeypatch: pytest.MonkeyPatch) -> None:
         return sending(self, repeated, *rest, **options)
 
     monkeypatch.setattr(Sender, "_repeated", repeating)
+
+
+def without_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A create that got no answer is sent again at once, though it may make a second VM."""
+    monkeypatch.setattr(Nova, "creates_once", True)
+
+
+def without_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend without idempotency sends each create that it is asked for."""
+    monkeypatch.setattr(Nova, "_made_with", lambda self, token: [])
+
+
+def without_surplus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion leaves what else the same create has made."""
+    monkeypatch.setattr(Nova, "_surplus", lambda self, vm: [])
+
+
+def without_singling_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reaping a VM that is too much takes along whatever has the same token."""
+    monkeypatch.setattr(reaping, "Target", lambda vm, params, **_: Target(vm, params))

@@ -14,7 +14,7 @@ T = TypeVar("T")
 PATIENCE: Final = 20.0
 """Seconds after which a client gives up on an answer."""
 LATEST: Final = 30.0
-"""Seconds after which nothing that was sent is still under way."""
+"""Seconds after which nothing that was sent is still under way, unless a plan says otherwise."""
 _CARRIED_OUT: Final = 0.5
 """Of what is met with a server error, how much is carried out all the same."""
 
@@ -32,10 +32,12 @@ class Network:
 
     Args:
         scheduler: Virtual time, and chance.
+        latest: Seconds after which nothing that was sent is still under way.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, latest: float) -> None:
         self._scheduler = scheduler
+        self._latest = latest
         self.calls = 0
 
     def ask(self, what: str, answer: Callable[[], T]) -> T:
@@ -60,7 +62,7 @@ class Network:
             self._scheduler.tell(f"{what}: {fate}")
         if fate in {"lost", "unanswered"}:
             if fate == "unanswered":
-                self._arrive(what, act, self._scheduler.fate.rng.uniform(0.05, LATEST))
+                self._arrive(what, act, self._scheduler.fate.rng.uniform(0.05, self._latest))
             process.step()
             process.sleep(self._scheduler.fate.rng.uniform(0.1, PATIENCE))
             process.step()
@@ -72,7 +74,9 @@ class Network:
             process.step()
             raise SdkError("SlowDown" if fate == "throttled" else "InternalError")
         if fate == "twice":
-            self._arrive(f"{what} (again)", act, self._scheduler.fate.rng.uniform(0.05, LATEST))
+            self._arrive(
+                f"{what} (again)", act, self._scheduler.fate.rng.uniform(0.05, self._latest)
+            )
         return self._answered(process, what, act)
 
     def _enter(self, what: str) -> Process:

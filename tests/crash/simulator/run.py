@@ -15,6 +15,7 @@ from simulator.clouds import plugin_for
 from simulator.faults import ROUGH, Fate, Faults, Script
 from simulator.machines import Machine
 from simulator.memory_store import Content, MemoryStore
+from simulator.network import LATEST
 from simulator.scheduler import EPOCH, Process, Scheduler, current
 from simulator.workload import Client, Job, tidy
 from simulator.world import World
@@ -41,6 +42,7 @@ class Plan:
         faults: What goes wrong how often, until the faults end.
         script: What goes wrong when, instead of by chance.
         seconds: Virtual seconds after which the faults end.
+        latest: Seconds after which no request is under way any more.
         restored: Whether the journal is replaced by a backup in the middle of the run.
         excused: Kinds of findings that nothing could have prevented.
     """
@@ -53,6 +55,7 @@ class Plan:
     faults: Faults = ROUGH
     script: Script | None = None
     seconds: float = 6000.0
+    latest: float = LATEST
     restored: bool = False
     excused: frozenset[str] = frozenset()
 
@@ -63,6 +66,8 @@ SCENARIOS: Final[Mapping[str, Mapping[str, Any]]] = {
         "faults": replace(ROUGH, jump=0.01),
         "excused": frozenset({"duplicated"}),  # a clock two hours off makes any horizon short
     },
+    # what is under way for longer than any horizon makes duplicates that are counted apart
+    "delayed": {"latest": 300.0},
     "restored": {
         "restored": True,
         # what the backup does not know of is left for a human to decide about
@@ -105,6 +110,7 @@ class Run:
             lambda *who: self.store.sent_by[who],
             self._deleting,
             self._auditor.made,
+            plan.latest,
         )
         self._registry = Registry(policy="", entry_points=[])
         self._registry.register(plugin_for(plan.cloud, self.world), plan.cloud)

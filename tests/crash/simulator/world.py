@@ -64,6 +64,7 @@ class World:
         sent_by: When this process last did so.
         deleting: Told of every deletion when it is sent; what it returns, when it arrives.
         made: Told of every new VM.
+        latest: Seconds after which no request is under way any more.
     """
 
     scheduler: Scheduler
@@ -71,6 +72,7 @@ class World:
     sent_by: Callable[[str, str], float]
     deleting: Callable[[], Callable[[Machine], None]]
     made: Callable[[Machine], None]
+    latest: float
     network: Network = field(init=False)
     clock: Clock = field(init=False)
     machines: Machines = field(default_factory=Machines)
@@ -78,7 +80,7 @@ class World:
     serial: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
-        self.network = Network(self.scheduler)
+        self.network = Network(self.scheduler, self.latest)
         self.clock = Clock(self.scheduler)
 
     @property
