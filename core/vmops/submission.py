@@ -41,6 +41,8 @@ _log = logging.getLogger("vmops")
 _ATTEMPTS: Final = 5
 _NOT_YET: Final = 0.5
 """Seconds, doubled each time, before asking again for a VM that the cloud does not know yet."""
+_RENEWALS: Final = 2
+"""Leases written before a call: another one where writing the first took longer than it lasts."""
 _ONLY_REPORTS: Final = 10.0
 """Seconds between two looks at a VM that only somebody else can bring further."""
 _UNLIMITED: Final = Limit()
@@ -207,8 +209,10 @@ class Submitter:
     def _renew(self, jobs: Sequence[Job], indices: Sequence[int], again: bool) -> None:  # noqa: FBT001
         """Send nothing whose lease has ended, or that somebody else has taken over."""
         sending = [jobs[i] for i in indices]
-        while again or any(self._now() >= job.row.lease_until for job in sending):
-            again = False  # but where writing it took longer than it lasts
+        for _ in range(_RENEWALS):
+            if not (again or any(self._now() >= job.row.lease_until for job in sending)):
+                return
+            again = False
             rows = self._journal.renew([job.row for job in sending], self._now())
             for job, row in zip(sending, rows, strict=True):
                 job.row = row
