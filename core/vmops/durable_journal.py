@@ -95,9 +95,7 @@ class DurableJournal:
         if _fenced(row, intent.row):
             return Stale()
         if row.state == "INTENT":
-            if (
-                row.sent != intent.row.sent
-            ):  # sent again since: whether that is too early, was not seen
+            if row.sent != intent.row.sent:  # it was sent again since it was looked at
                 return Stale()
             return self._repeated(tables, intent, row, now, batches)
         if row.unsure and row.lease_until > now:

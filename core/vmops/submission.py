@@ -139,7 +139,8 @@ class Submitter:
                     not job.last and self._worth_another_look(verb, job, answer)
                 ):
                     job.looked_again = not isinstance(answer, Stale)
-                    job.refused = job.row.sent if job.looked_again else job.refused
+                    if job.looked_again:
+                        job.refused = job.row.sent
                     again.append(job)
                 else:
                     job.answer = answer
@@ -230,7 +231,7 @@ class Submitter:
                 job.row = next(row for row in rows if row.uid in {job.uid, ""})
 
     def _intend(self, verb: Action, jobs: Sequence[Job]) -> Sequence[list[Row] | Exception]:
-        now = self._connection.clock.now()
+        now = self._now()
         place = self._connection.place.to_text()
         if verb is Action.PROVISION:
             intents = [

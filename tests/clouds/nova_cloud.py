@@ -67,6 +67,10 @@ class NovaCloud(StandIn):
         found: list[dict[str, Any]] = self._ask("servers")
         return found
 
+    def alive(self) -> list[dict[str, Any]]:
+        """Those that there are: Nova lists one as DELETED for a moment."""
+        return [one for one in self.servers() if one["status"] != "DELETED"]
+
     def expire_tokens(self) -> None:
         """From now on all tokens that were given are refused."""
         self._ask("expire", {})

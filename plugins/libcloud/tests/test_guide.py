@@ -41,18 +41,13 @@ def vmops(line: str) -> str:
     return done.output
 
 
-def left(nova: Any) -> list[str]:
-    """Servers that there are; Nova lists one as DELETED for a moment."""
-    return [one["name"] for one in nova.servers() if one["status"] != "DELETED"]
-
-
 @pytest.mark.parametrize("name", PAGE.programs)
 def test_python_on_the_page_runs(
     name: str, place: dict[str, str], nova: Any, tmp_path: Path
 ) -> None:
     """Each program ends well, and leaves no server."""
     PAGE.run(name, nova, place, tmp_path)
-    assert left(nova) == []
+    assert nova.alive() == []
 
 
 @pytest.mark.usefixtures("place")
@@ -61,7 +56,7 @@ def test_commands_on_the_page_run(nova: Any) -> None:
     for line in PAGE.console():
         vmops(line)
     assert len([call for call in nova.calls() if call["action"] == "POST /servers"]) > 1
-    assert left(nova) == []
+    assert nova.alive() == []
 
 
 @pytest.mark.usefixtures("place")

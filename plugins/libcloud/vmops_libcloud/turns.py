@@ -39,15 +39,8 @@ _PLACES: Final = 2**62
 _AGAIN: Final = 0.05
 """Seconds between two tries at a lock that another process has."""
 
-
-class _Lock:
-    """A lock of this process's threads; one that can be forgotten when nobody holds it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-
-_ours: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
+_ours: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+"""The locks of this process's threads; those that nobody holds or waits for are forgotten."""
 _opened: Final[list[int]] = []
 _guard: Final = threading.Lock()
 
@@ -65,8 +58,8 @@ def turn(token: str, patience: float) -> Iterator[None]:
     """
     until = time.monotonic() + patience
     with _guard:
-        mine = _ours.setdefault(token, _Lock())
-    if not mine.lock.acquire(timeout=patience):
+        mine = _ours.setdefault(token, threading.Lock())
+    if not mine.acquire(timeout=patience):
         raise _busy(patience)
     try:
         place = _place(token)
@@ -77,7 +70,7 @@ def turn(token: str, patience: float) -> Iterator[None]:
             if locked is not None:
                 fcntl.lockf(locked, fcntl.LOCK_UN, 1, place)
     finally:
-        mine.lock.release()
+        mine.release()
 
 
 def _lock(place: int, until: float, patience: float) -> int | None:

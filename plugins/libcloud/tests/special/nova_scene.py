@@ -19,8 +19,7 @@ class Scene(scene.Scene):
 
     def servers(self, name: str = "") -> list[dict[str, Any]]:
         """The servers that there are, of one name or of all; not those that Nova lists as gone."""
-        found = [one for one in self.cloud.servers() if one["status"] != "DELETED"]
-        return [one for one in found if name in {"", one["name"]}]
+        return [one for one in self.cloud.alive() if name in {"", one["name"]}]
 
     def power(self, name: str = "web-1") -> str:
         """A server's status; empty if it does not exist, and both of two that have one name."""

@@ -16,11 +16,6 @@ WEB = {"vmName": "web-1"}
 LIST = "GET /servers/detail"
 
 
-def left(nova: Any) -> list[str]:
-    """Servers that there are; Nova lists one as DELETED for a moment."""
-    return [one["name"] for one in nova.servers() if one["status"] != "DELETED"]
-
-
 def test_life(scene: Any, ops: Any) -> None:
     """Each verb is one request besides the list, and its wait ends in the state it means."""
     vm_id = scene.up(ops)
@@ -39,7 +34,7 @@ def test_life(scene: Any, ops: Any) -> None:
         assert calls.count("POST /servers/{id}/action") == asked, (verb, calls)
         assert set(calls) <= {LIST, "POST /servers/{id}/action", "GET /servers/{id}"}, verb
     scene.wait(ops, ops.vm_deprovision(WEB))
-    assert left(scene.cloud) == []
+    assert scene.cloud.alive() == []
     assert scene.states() == {"web-1": "GONE"}
 
 
